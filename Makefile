@@ -1,0 +1,46 @@
+# Every target a person needs; `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SECONDS_ARG := $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS),)
+
+.DEFAULT_GOAL := help
+
+help: ## list every target
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.ready ## build .venv with sluice in it
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sluice needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## everything on this machine, closed loop (SECONDS=60 ends by itself)
+	$(BIN)/sluice up $(SECONDS_ARG) $(ARGS)
+
+test: setup check ## every check, then every test
+	$(BIN)/pytest
+
+check: setup ## linters, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## put the code into the house's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+kafka: setup ## a real Apache Kafka on Java 17, without Docker, until Ctrl-C
+	$(BIN)/sluice broker --kind kafka $(ARGS)
+
+bench: setup ## measure throughput and latency on this machine
+	$(BIN)/sluice bench $(ARGS)
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) .run *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.PHONY: help setup demo test check format kafka bench clean

@@ -1,0 +1,1 @@
+"""The FastAPI program: banks post transfers, people confirm, orders reach the banks."""

@@ -1,0 +1,1 @@
+"""``sluice ...``: the only package that knows all programs."""

@@ -1,0 +1,1 @@
+"""How likely a transfer is stolen money, and why."""

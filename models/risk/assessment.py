@@ -1,0 +1,92 @@
+"""What Sluice says about one transfer, and what it keeps as evidence."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from models.money.types import Transfer
+
+
+class Band(StrEnum):
+    """What a risk means for the money."""
+
+    ALLOW = "allow"
+    WATCH = "watch"
+    STOP = "stop"
+
+
+class ListLevel(StrEnum):
+    """Level of an account on the lists in force (platform codes 0, 1, 2)."""
+
+    NONE = "none"
+    WHITE = "white"
+    BLACK = "black"
+    GREY = "grey"
+
+
+class AccountLists(msgspec.Struct, frozen=True):
+    """List levels of both accounts of a transfer at the time of scoring."""
+
+    payer: ListLevel = ListLevel.NONE
+    payee: ListLevel = ListLevel.NONE
+
+
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One ground for a risk, in words a person can check.
+
+    ``weight`` is the share of the risk it carries (0-1); ``evidence`` holds the
+    very numbers that the texts quote.
+    """
+
+    code: str
+    weight: float
+    zh: str
+    en: str
+    evidence: dict[str, float | int | str] = {}
+
+
+class DetectorScore(msgspec.Struct, frozen=True):
+    """Score 0-1 of one detector, with the snapshot that gave it."""
+
+    name: str
+    version: str
+    score: float
+
+
+class StageTimes(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Wall-clock times of one transfer through the pipeline, UTC microseconds.
+
+    The only part of an assessment that differs between live and replay.
+    """
+
+    accepted_us: int = 0
+    debited_us: int = 0
+    assessed_us: int = 0
+
+
+class DebitView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the payer's side knows of a transfer; travels with it on ``credits``.
+
+    ``features`` is the payer half of the feature vector, in the order of the
+    feature set it was made with.
+    """
+
+    features: tuple[float, ...]
+    feature_set: str
+
+
+class Assessment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=1):
+    """Risk of one transfer with reasons, features and every version that made it."""
+
+    transfer: Transfer
+    risk: float
+    band: Band
+    reasons: tuple[Reason, ...]
+    features: tuple[float, ...]
+    feature_set: str
+    rule_book: str
+    scores: tuple[DetectorScore, ...]
+    lists: AccountLists = AccountLists()
+    stages: StageTimes = StageTimes()

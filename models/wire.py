@@ -1,0 +1,160 @@
+"""Topics, keys, and bytes <-> types: all that the programs agree on.
+
+Every record is JSON made by msgspec and carries a ``schema`` number. Keys are
+UTF-8. Every producer must place keys as the Java client does (murmur2); with
+librdkafka that is ``PARTITIONER``, kafka-python and aiokafka do it by default.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from models.control.messages import ControlKind
+from models.money.types import AccountId, Transfer
+from models.risk.assessment import Assessment, DebitView, ListLevel
+
+PARTITIONER: Final = "murmur2_random"
+"""librdkafka's name of the Java client's partitioner."""
+
+ACCEPTED_HEADER: Final = "sluice-accepted-us"
+"""Record header of ``transfers``: wall-clock time of acceptance, decimal UTC microseconds.
+
+Where a bank writes to Kafka itself and sets none, the record's timestamp counts."""
+
+SCHEMA: Final = 1
+"""Schema number of every record below; a record of another number is refused."""
+
+DAY_MS: Final = 86_400_000
+
+
+class Topic(StrEnum):
+    """Names of the topics (architecture, section 2)."""
+
+    TRANSFERS = "transfers"
+    CREDITS = "credits"
+    ASSESSMENTS = "assessments"
+    VERDICTS = "verdicts"
+    MODELS = "models"
+    CONTROLS = "controls"
+    DEAD_LETTERS = "dead-letters"
+
+
+class TopicPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a topic is to be created; ``partitions`` 0 means "as many as the stages have"."""
+
+    topic: Topic
+    partitions: int = 0
+    retention_ms: int = -1
+    compacted: bool = False
+
+
+TOPIC_PLANS: Final = (
+    TopicPlan(topic=Topic.TRANSFERS, retention_ms=7 * DAY_MS),
+    TopicPlan(topic=Topic.CREDITS, retention_ms=1 * DAY_MS),
+    TopicPlan(topic=Topic.ASSESSMENTS, retention_ms=7 * DAY_MS),
+    TopicPlan(topic=Topic.VERDICTS, partitions=1, compacted=True),
+    TopicPlan(topic=Topic.MODELS, partitions=1, compacted=True),
+    TopicPlan(topic=Topic.CONTROLS, partitions=1, compacted=True),
+    TopicPlan(topic=Topic.DEAD_LETTERS, partitions=1, retention_ms=30 * DAY_MS),
+)
+
+
+class TransferRecord(Transfer, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):
+    """Value on ``transfers``: a transfer and its schema number. Key: payer account."""
+
+
+class CreditRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):
+    """Value on ``credits``: a transfer with the payer's view. Key: payee account.
+
+    ``source_partition``/``source_offset`` place it on ``transfers``; the payee's
+    side applies each source offset once.
+    """
+
+    transfer: Transfer
+    view: DebitView
+    source_partition: int
+    source_offset: int
+    accepted_us: int
+    debited_us: int
+
+
+class VerdictLabel(StrEnum):
+    """What somebody found a transfer to be."""
+
+    FRAUD = "fraud"
+    HONEST = "honest"
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):
+    """Value on ``verdicts``: a label with the features as they were when scored. Key: transfer id.
+
+    ``source`` is one of ``victim_report``, ``analyst``, ``bank``, ``sample``.
+    """
+
+    transfer_id: str
+    label: VerdictLabel
+    source: str
+    decided_us: int
+    features: tuple[float, ...]
+    feature_set: str
+
+
+class ControlEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):
+    """Value on ``controls``: list level and control in force. Key: account."""
+
+    account: AccountId
+    level: ListLevel = ListLevel.NONE
+    control: ControlKind | None = None
+    order_id: str = ""
+    until_us: int = 0
+    updated_us: int = 0
+
+
+class ModelSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):
+    """Value on ``models``: one detector's published state. Key: detector name.
+
+    ``digest`` is the SHA-256 of ``payload``; ``signature`` an HMAC-SHA-256 over
+    name, version and digest with the trainer's key.
+    """
+
+    detector: str
+    version: str
+    feature_set: str
+    created_us: int
+    payload: bytes
+    digest: str
+    signature: str
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):
+    """Value on ``dead-letters``: the original bytes with place and reason. Key: original key."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    reason: str
+    detail: str
+    program: str
+    seen_us: int
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """Return the bytes of any record of this module or an `Assessment`."""
+    return _encoder.encode(record)
+
+
+decode_transfer = msgspec.json.Decoder(TransferRecord).decode
+decode_credit = msgspec.json.Decoder(CreditRecord).decode
+decode_assessment = msgspec.json.Decoder(Assessment).decode
+decode_verdict = msgspec.json.Decoder(Verdict).decode
+decode_control = msgspec.json.Decoder(ControlEntry).decode
+decode_snapshot = msgspec.json.Decoder(ModelSnapshot).decode
+decode_dead_letter = msgspec.json.Decoder(DeadLetter).decode

@@ -1,0 +1,1 @@
+"""Fake banks, a closed-loop world of customers and crooks, and the replay of files."""

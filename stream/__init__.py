@@ -1,0 +1,1 @@
+"""The Faust programs: they decode, call the scorer, send, and acknowledge."""

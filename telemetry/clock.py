@@ -1,0 +1,95 @@
+"""One clock for all programs: the wall's, or a world's that runs faster.
+
+Latency is always wall time (``time.time_ns``). Event times, stop points and
+legal deadlines are *world* time. In production both are the same.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+import msgspec
+
+
+class Clock(Protocol):
+    """Tells world time and how long a world span lasts on the wall."""
+
+    def now_us(self) -> int:
+        """Return world time in UTC microseconds."""
+        ...
+
+    def wall_s(self, world_us: int) -> float:
+        """Return how many wall seconds pass in ``world_us`` microseconds of the world."""
+        ...
+
+
+def wall_us() -> int:
+    """Return wall time in UTC microseconds."""
+    return time.time_ns() // 1000
+
+
+class ScaledClock(msgspec.Struct, frozen=True, kw_only=True):
+    """World time that starts at ``world_origin_us`` and runs ``speed`` times the wall.
+
+    The defaults are the wall clock itself.
+
+    >>> ScaledClock(wall_origin_us=0, world_origin_us=0, speed=60.0).wall_s(60_000_000)
+    1.0
+    """
+
+    wall_origin_us: int = 0
+    world_origin_us: int = 0
+    speed: float = 1.0
+
+    def now_us(self) -> int:
+        """Return world time in UTC microseconds."""
+        return self.world_us(wall_us())
+
+    def world_us(self, wall: int) -> int:
+        """Return the world time of a wall time, both in UTC microseconds."""
+        return self.world_origin_us + int((wall - self.wall_origin_us) * self.speed)
+
+    def wall_s(self, world_us: int) -> float:
+        """Return how many wall seconds pass in ``world_us`` microseconds of the world."""
+        return world_us / self.speed / 1_000_000
+
+
+class ManualClock:
+    """A clock that tests move by hand."""
+
+    def __init__(self, now_us: int) -> None:
+        self._now_us = now_us
+
+    def now_us(self) -> int:
+        """Return the time set last, in UTC microseconds."""
+        return self._now_us
+
+    def wall_s(self, world_us: int) -> float:
+        """Return the span in seconds: a manual clock runs at wall speed."""
+        return world_us / 1_000_000
+
+    def advance(self, span_us: int) -> None:
+        """Move the clock ahead by ``span_us`` microseconds."""
+        self._now_us += span_us
+
+
+def parse_clock(text: str) -> ScaledClock:
+    """Return the clock of a setting ``wall_origin_us:world_origin_us:speed``; empty is the wall.
+
+    >>> parse_clock("0:0:60").speed
+    60.0
+    """
+    if not text:
+        return ScaledClock()
+    wall, world, speed = text.split(":")
+    return ScaledClock(wall_origin_us=int(wall), world_origin_us=int(world), speed=float(speed))
+
+
+def format_clock(clock: ScaledClock) -> str:
+    """Return the setting that `parse_clock` reads back.
+
+    >>> parse_clock(format_clock(ScaledClock(speed=2.5))).speed
+    2.5
+    """
+    return f"{clock.wall_origin_us}:{clock.world_origin_us}:{clock.speed}"

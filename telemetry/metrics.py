@@ -1,0 +1,86 @@
+"""Every metric of Sluice, declared once with its meaning.
+
+Names follow Prometheus: base units, ``_total`` on counters. Labels never hold
+an account. Latency is wall time from acceptance on, so stages are cumulative.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+LATENCY_BUCKETS = (
+    0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.035, 0.05, 0.075,
+    0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0,
+)  # fmt: skip
+"""Seconds; resolves 1 ms to 10 s."""
+
+BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+
+# --- critical path -----------------------------------------------------------
+STAGE_LATENCY = Histogram(
+    "sluice_stage_latency_seconds",
+    "Wall time from acceptance of a transfer to the end of a stage: debited, assessed, stop_sent, stop_confirmed.",
+    ["stage"],
+    buckets=LATENCY_BUCKETS,
+)
+TRANSFERS_ACCEPTED = Counter(
+    "sluice_transfers_accepted_total", "Transfers taken in and confirmed by the broker.", ["bank"]
+)
+TRANSFERS_REFUSED = Counter("sluice_transfers_refused_total", "Transfers refused at the edge.", ["reason"])
+TRANSFERS_ASSESSED = Counter("sluice_transfers_assessed_total", "Transfers assessed, by band.", ["band"])
+TRANSFERS_DUPLICATE = Counter(
+    "sluice_transfers_duplicate_total",
+    "Transfers recognised as seen before: reposted (same id) or redelivered (same source offset).",
+    ["kind"],
+)
+TRANSFERS_LATE = Counter("sluice_transfers_late_total", "Transfers older than the tolerance of the account's windows.")
+RULE_HITS = Counter("sluice_rule_hits_total", "Rules that fired, by code.", ["rule"])
+DETECTOR_VERSION = Gauge("sluice_detector_version_info", "1 for the detector snapshot in use.", ["detector", "version"])
+DEAD_LETTERS = Counter("sluice_dead_letters_total", "Records quarantined, by topic and reason.", ["topic", "reason"])
+OFFSET_GAPS = Counter("sluice_offset_gaps_total", "Breaks in the contiguous offsets of a topic.", ["topic"])
+CONSUMER_LAG = Gauge("sluice_consumer_lag_records", "Records not yet acknowledged.", ["topic", "partition"])
+BATCH_SIZE = Histogram("sluice_batch_records", "Records per batch of a stage.", ["stage"], buckets=BATCH_BUCKETS)
+COMMIT_LATENCY = Histogram(
+    "sluice_commit_latency_seconds",
+    "Time to confirm a batch's outputs and changelog before it is acknowledged.",
+    buckets=LATENCY_BUCKETS,
+)
+PROFILES = Gauge("sluice_profiles", "Account profiles held by this worker.")
+
+# --- orders and banks --------------------------------------------------------
+ORDERS = Gauge("sluice_orders", "Orders by kind, state and bank.", ["kind", "state", "bank"])
+ORDER_EVENTS = Counter("sluice_order_events_total", "State changes of orders.", ["kind", "state", "bank"])
+STOP_CONFIRM_LATENCY = Histogram(
+    "sluice_stop_confirm_latency_seconds",
+    "Wall time from assessment to the bank's confirmation of a protective stop.",
+    ["bank"],
+    buckets=LATENCY_BUCKETS,
+)
+BANK_CALLS = Counter("sluice_bank_calls_total", "Calls to a bank by outcome.", ["bank", "outcome"])
+BREAKER_OPEN = Gauge("sluice_bank_breaker_open", "1 while the circuit breaker of a bank is open.", ["bank"])
+OUTBOX_PENDING = Gauge("sluice_outbox_pending", "Commands committed and not yet answered.", ["bank"])
+OUTBOX_OLDEST = Gauge("sluice_outbox_oldest_seconds", "Age of the oldest unanswered command.", ["bank"])
+BRAKE_TRIPPED = Gauge("sluice_brake_tripped", "1 while automatic stops are suspended (advise only).")
+VERDICTS = Counter("sluice_verdicts_total", "Verdicts received, by label and source.", ["label", "source"])
+
+# --- detection ---------------------------------------------------------------
+TRAINER_LEARNED = Counter("sluice_trainer_learned_total", "Examples a detector learned from.", ["detector", "label"])
+SNAPSHOTS_PUBLISHED = Counter("sluice_snapshots_published_total", "Model snapshots published.", ["detector"])
+DRIFT_ALARM = Gauge("sluice_drift_alarm", "1 while a drift detector is in alarm.", ["signal"])
+
+# --- the simulated world (demo and tests) ------------------------------------
+WORLD_MONEY = Gauge(
+    "sluice_world_money_fen",
+    "Victims' money in the simulated world: stolen, stopped, cashed_out, in_flight.",
+    ["state"],
+)
+WORLD_TRANSFERS = Counter("sluice_world_transfers_total", "Transfers the world's banks executed.", ["kind"])
+WORLD_FALSE_STOPS = Gauge("sluice_world_false_stops", "Stops on accounts of honest customers.")
+WORLD_CUSTOMERS = Gauge("sluice_world_customers", "Customers living in the world.")
+WORLD_DAYS = Gauge("sluice_world_days", "Simulated days that have passed.")
+
+
+def serve_metrics(host: str, port: int) -> None:
+    """Serve ``/metrics`` on ``host:port`` from a thread of this process; port 0 serves nothing."""
+    if port:
+        start_http_server(port, addr=host)
