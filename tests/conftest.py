@@ -1,0 +1,28 @@
+"""What every test may use: how to require a component that a laptop may lack."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+POSTGRES_HOMES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+def require(present: bool, what: str) -> None:
+    """Skip the test with its reason if a component is absent; in CI that is a failure."""
+    if present:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing, and CI must have it")
+    pytest.skip(f"{what} is not installed")
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a program on PATH or among PostgreSQL's own folders."""
+    found = shutil.which(name)
+    if found:
+        return found
+    return next((str(home / name) for home in POSTGRES_HOMES if (home / name).exists()), None)
