@@ -1,0 +1,195 @@
+"""Runs several programs as one: in order, watched, and stopped together.
+
+A program is ready when it has written its ready file. A program that dies is
+named with its last lines. Only programs that ask for it by their exit code
+(workers are crash-only, see ``stream/exitcodes.py``) are started again, and
+each restart is reported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+STOP_GRACE_S: Final = 7.0
+"""How long a program may take to stop on SIGTERM before it is killed; all stop within 10 s."""
+
+POLL_S: Final = 0.05
+LAST_LINES: Final = 15
+MAX_RESTARTS: Final = 20
+PR_SET_PDEATHSIG: Final = 1
+
+
+class ProgramDied(Exception):
+    """A program ended although nobody stopped it."""
+
+    def __init__(self, name: str, code: int | None, tail: str) -> None:
+        super().__init__(f"{name} died with exit code {code}; its last lines:\n{tail}")
+        self.name = name
+
+
+class NotReady(Exception):
+    """A program did not become ready in time."""
+
+    def __init__(self, name: str, waited_s: float, tail: str) -> None:
+        super().__init__(f"{name} was not ready after {waited_s:.0f} s; its last lines:\n{tail}")
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """One program to run: its arguments after ``sluice``, its environment, where it says "ready"."""
+
+    name: str
+    args: tuple[str, ...]
+    env: Mapping[str, str] = {}
+    ready_timeout_s: float = 60.0
+    restart_codes: frozenset[int] = frozenset()
+    metrics_url: str = ""
+
+
+class Running:
+    """A started program with its process, log and ready file."""
+
+    def __init__(self, program: Program, folder: Path) -> None:
+        self.program = program
+        self.log = folder / f"{program.name}.log"
+        self.ready_file = folder / f"{program.name}.ready"
+        self.restarts = 0
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self.ready_file.unlink(missing_ok=True)
+        env = {**os.environ, **self.program.env, "SLUICE_READY_FILE": str(self.ready_file)}
+        with self.log.open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-m", "cli.main", *self.program.args],
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            )
+
+    def restart(self) -> None:
+        """Start the program again in the same log."""
+        self.restarts += 1
+        self.process = self._start()
+
+    def tail(self) -> str:
+        """Return the last lines of the log."""
+        with contextlib.suppress(FileNotFoundError):
+            lines = self.log.read_text(errors="replace").splitlines()
+            return "\n".join(f"    {line[:500]}" for line in lines[-LAST_LINES:])
+        return "    (no output)"
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to stop this child when the supervisor is gone, however it went."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class Supervisor:
+    """Starts programs in order, checks that they live, stops them in reverse."""
+
+    def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.running: list[Running] = []
+        self._report = report
+
+    def start(self, program: Program) -> str:
+        """Start a program, wait until it is ready, return what its ready file says.
+
+        Raises `ProgramDied` or `NotReady`.
+        """
+        running = Running(program, self.folder)
+        self.running.append(running)
+        self._write_state()
+        return self.wait_ready(running)
+
+    def start_all(self, programs: list[Program]) -> list[str]:
+        """Start several programs at once and wait until each is ready."""
+        started = [Running(program, self.folder) for program in programs]
+        self.running.extend(started)
+        self._write_state()
+        return [self.wait_ready(running) for running in started]
+
+    def wait_ready(self, running: Running) -> str:
+        """Wait for a program's ready file; raise `ProgramDied` or `NotReady`."""
+        deadline = time.monotonic() + running.program.ready_timeout_s
+        while time.monotonic() < deadline:
+            if running.ready_file.exists() and (text := running.ready_file.read_text()):
+                return text.strip()
+            self.check()
+            time.sleep(POLL_S)
+        raise NotReady(running.program.name, running.program.ready_timeout_s, running.tail())
+
+    def check(self) -> None:
+        """Restart what asked for it, loudly; raise `ProgramDied` for what did not."""
+        for running in self.running:
+            code = running.process.poll()
+            if code is None:
+                continue
+            name = running.program.name
+            if code in running.program.restart_codes and running.restarts < MAX_RESTARTS:
+                running.restart()
+                self._report(f"{name} ended by exit code {code} (crash-only) and was started again")
+                self._write_state()
+                continue
+            raise ProgramDied(name, code, running.tail())
+
+    def find(self, name: str) -> Running:
+        """Return the running program of that name."""
+        return next(running for running in self.running if running.program.name == name)
+
+    def wait_exit(self, name: str, timeout_s: float) -> int | None:
+        """Wait until a program ends by itself; return its exit code, or ``None`` if it still runs."""
+        running = self.find(name)
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and running.process.poll() is None:
+            time.sleep(POLL_S)
+        return running.process.poll()
+
+    def forget(self, name: str) -> None:
+        """Stop watching a program that has ended as it should."""
+        self.running = [running for running in self.running if running.program.name != name]
+
+    def stop(self) -> None:
+        """Stop all programs in reverse order of their start; kill what does not go."""
+        deadline = time.monotonic() + STOP_GRACE_S
+        for running in reversed(self.running):
+            if running.process.poll() is None:
+                running.process.send_signal(signal.SIGTERM)
+        for running in reversed(self.running):
+            try:
+                running.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                self._report(f"{running.program.name} did not stop and was killed")
+                os.killpg(running.process.pid, signal.SIGKILL)
+                running.process.wait()
+        self.running.clear()
+
+    def _write_state(self) -> None:
+        """Write ``state.json``: name, pid, log and metrics address of each program."""
+        state = [
+            {
+                "name": running.program.name,
+                "pid": running.process.pid,
+                "log": str(running.log),
+                "metrics_url": running.program.metrics_url,
+            }
+            for running in self.running
+        ]
+        partial = self.folder / "state.json.new"
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
+        partial.rename(self.folder / "state.json")
