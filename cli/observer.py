@@ -1,0 +1,124 @@
+"""Watches ``assessments`` from outside: counts, bands and latency as a consumer sees them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from collections import Counter
+
+import msgspec
+import numpy as np
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+from models.risk.assessment import StageTimes
+from models.wire import Topic
+from telemetry.clock import wall_us
+
+MAX_SAMPLES = 4_000_000
+"""Latencies and ids kept (about 200 MB); later ones are counted but not kept."""
+
+POLL_TIMEOUT_S = 0.2
+LIVE_WINDOW = 2_000
+"""Latest latencies that the live view quotes."""
+
+
+class _TransferId(msgspec.Struct):
+    transfer_id: str
+
+
+class _Seen(msgspec.Struct, tag_field="schema", tag=1):
+    """The part of an assessment that the observer reads."""
+
+    transfer: _TransferId
+    band: str
+    stages: StageTimes = StageTimes()
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """Latency quantiles in milliseconds; ``None`` where nothing was measured."""
+
+    p50: float | None = None
+    p99: float | None = None
+    p999: float | None = None
+
+
+def quantiles(samples_us: array[float]) -> Quantiles:
+    """Return quantiles in milliseconds of latencies in microseconds."""
+    if not samples_us:
+        return Quantiles()
+    p50, p99, p999 = np.quantile(np.asarray(samples_us), (0.5, 0.99, 0.999)) / 1000
+    return Quantiles(p50=round(float(p50), 2), p99=round(float(p99), 2), p999=round(float(p999), 2))
+
+
+class Observer:
+    """A consumer in a thread; ``live_from_us`` is the wall time from which latency counts."""
+
+    def __init__(self, broker: str) -> None:
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": broker,
+                "group.id": "sluice-observer",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 5,
+                "log_level": 2,
+            }
+        )
+        self._decode = msgspec.json.Decoder(_Seen).decode
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+        self.live_from_us: int | None = None
+        self.bands: Counter[str] = Counter()
+        self.assessed = 0
+        self.repeated = 0
+        self._ids: set[str] = set()
+        self._latencies = array("d")
+
+    def start(self) -> None:
+        """Assign every partition of the topic from its beginning and start reading."""
+        topic = self._consumer.list_topics(Topic.ASSESSMENTS, timeout=10).topics[Topic.ASSESSMENTS]
+        self._consumer.assign(
+            [TopicPartition(Topic.ASSESSMENTS, number, OFFSET_BEGINNING) for number in topic.partitions]
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop reading and close the consumer."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._consumer.close()
+
+    def live_latency(self) -> Quantiles:
+        """Return quantiles of the latest latencies."""
+        return quantiles(self._latencies[-LIVE_WINDOW:])
+
+    def latency(self) -> Quantiles:
+        """Return quantiles of all latencies since ``live_from_us``."""
+        return quantiles(self._latencies)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            message = self._consumer.poll(POLL_TIMEOUT_S)
+            if message is None:
+                continue
+            value = message.value()
+            if message.error() or value is None:
+                time.sleep(POLL_TIMEOUT_S)
+                continue
+            self._take(self._decode(value))
+
+    def _take(self, seen: _Seen) -> None:
+        arrived = wall_us()
+        if seen.transfer.transfer_id in self._ids:
+            self.repeated += 1
+            return
+        self.assessed += 1
+        self.bands[seen.band] += 1
+        if len(self._ids) < MAX_SAMPLES:
+            self._ids.add(seen.transfer.transfer_id)
+        accepted = seen.stages.accepted_us
+        live = self.live_from_us is not None and accepted >= self.live_from_us
+        if live and len(self._latencies) < MAX_SAMPLES:
+            self._latencies.append(arrived - accepted)

@@ -1,0 +1,105 @@
+"""The result of ``sluice up``: one object, printed as JSON or as a table."""
+
+from __future__ import annotations
+
+import msgspec
+from rich.table import Table
+
+from cli.observer import Quantiles
+from models.money.types import yuan_from_fen
+
+
+class TransferCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Transfers over the whole run, the history that warms the profiles included."""
+
+    accepted: int
+    assessed: int
+    duplicate: int
+    dead: int
+
+
+class Latencies(msgspec.Struct, frozen=True, kw_only=True):
+    """Wall-clock latencies of the live phase in milliseconds."""
+
+    accept_to_assess: Quantiles
+    assess_to_stop_confirmed: Quantiles
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """Orders by kind and state."""
+
+    protective_stop: dict[str, int]
+    stop: dict[str, int]
+    freeze: dict[str, int]
+
+
+class Money(msgspec.Struct, frozen=True, kw_only=True):
+    """Victims' money in fen; ``stolen`` is the sum of the other three."""
+
+    stolen: int
+    stopped: int
+    cashed_out: int
+    in_flight: int
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run of everything did."""
+
+    broker: str
+    seconds: float
+    transfers: TransferCounts
+    rate_tps: float
+    bands: dict[str, int]
+    latency_ms: Latencies
+    orders: Orders
+    money_fen: Money
+    false_stops: int
+    customers: int
+    simulated_days: float
+    restarts: dict[str, int]
+    reconciled: bool
+    breaches: list[str]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "-"
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} ms"
+
+
+def _states(states: dict[str, int]) -> str:
+    return ", ".join(f"{state} {count:,}" for state, count in sorted(states.items())) or "none"
+
+
+def summary_table(summary: Summary) -> Table:
+    """Return the summary as a table for the terminal."""
+    table = Table(title=f"Sluice · {summary.seconds:.0f} s on broker {summary.broker}", show_header=False)
+    counts, latency, money = summary.transfers, summary.latency_ms, summary.money_fen
+    assess, confirm = latency.accept_to_assess, latency.assess_to_stop_confirmed
+    false_rate = 0.0
+    if summary.customers and summary.simulated_days:
+        false_rate = summary.false_stops * 10_000 / summary.customers / summary.simulated_days
+    rows = [
+        ("transfers accepted / assessed", f"{counts.accepted:,} / {counts.assessed:,}"),
+        ("duplicates recognised / dead letters", f"{counts.duplicate:,} / {counts.dead:,}"),
+        ("rate", f"{summary.rate_tps:.0f} transfers/s"),
+        ("decisions", _states(summary.bands)),
+        ("accepted -> assessed", f"p50 {_ms(assess.p50)}   p99 {_ms(assess.p99)}   p99.9 {_ms(assess.p999)}"),
+        ("assessed -> stop confirmed", f"p50 {_ms(confirm.p50)}   p99 {_ms(confirm.p99)}"),
+        ("protective stops", _states(summary.orders.protective_stop)),
+        ("police stops (drafts until two sign)", _states(summary.orders.stop)),
+        ("freezes (drafts until two sign)", _states(summary.orders.freeze)),
+        ("victims' money stolen", f"{yuan_from_fen(money.stolen)} yuan"),
+        ("  stopped", f"{yuan_from_fen(money.stopped)} yuan ({_share(money.stopped, money.stolen)})"),
+        ("  cashed out", f"{yuan_from_fen(money.cashed_out)} yuan ({_share(money.cashed_out, money.stolen)})"),
+        ("  still moving", f"{yuan_from_fen(money.in_flight)} yuan ({_share(money.in_flight, money.stolen)})"),
+        ("false stops", f"{summary.false_stops} ({false_rate:.1f} per 10,000 customers and simulated day)"),
+        ("customers, simulated days", f"{summary.customers:,}, {summary.simulated_days:.2f}"),
+        ("restarts", _states(summary.restarts)),
+        ("reconciled", "yes" if summary.reconciled else "[bold red]NO[/]: " + "; ".join(summary.breaches)),
+    ]
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
