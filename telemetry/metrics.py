@@ -2,11 +2,26 @@
 
 Names follow Prometheus: base units, ``_total`` on counters. Labels never hold
 an account. Latency is wall time from acceptance on, so stages are cumulative.
+Dashboards and alert rules use only what is declared here (a test says so).
 """
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+BORROWED: Final = {
+    "up": "1 if Prometheus reached the process at its last scrape, made by Prometheus.",
+    "ALERTS": "One series per alert that is pending or firing, made by Prometheus.",
+    "process_cpu_seconds_total": "CPU time of the process, made by prometheus-client.",
+    "process_resident_memory_bytes": "Memory of the process, made by prometheus-client.",
+    "process_open_fds": "Open files and sockets of the process, made by prometheus-client.",
+    "process_max_fds": "How many it may open, made by prometheus-client.",
+    "process_start_time_seconds": "When the process started, made by prometheus-client.",
+}
+"""Metrics that others make and that dashboards and rules may use beside ours."""
 
 LATENCY_BUCKETS = (
     0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.035, 0.05, 0.075,
@@ -15,6 +30,12 @@ LATENCY_BUCKETS = (
 """Seconds; resolves 1 ms to 10 s."""
 
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+
+DELAY_BUCKETS = (60, 300, 900, 3_600, 4 * 3_600, 12 * 3_600, 86_400, 3 * 86_400, 7 * 86_400, 14 * 86_400, 30 * 86_400)
+"""Seconds of the world; resolves a minute to a month."""
+
+# --- processes ---------------------------------------------------------------
+BUILD_INFO = Gauge("sluice_build_info", "1; names the program and its version.", ["program", "version"])
 
 # --- critical path -----------------------------------------------------------
 STAGE_LATENCY = Histogram(
@@ -60,8 +81,50 @@ BANK_CALLS = Counter("sluice_bank_calls_total", "Calls to a bank by outcome.", [
 BREAKER_OPEN = Gauge("sluice_bank_breaker_open", "1 while the circuit breaker of a bank is open.", ["bank"])
 OUTBOX_PENDING = Gauge("sluice_outbox_pending", "Commands committed and not yet answered.", ["bank"])
 OUTBOX_OLDEST = Gauge("sluice_outbox_oldest_seconds", "Age of the oldest unanswered command.", ["bank"])
+BANK_REFUSALS = Counter(
+    "sluice_bank_refusals_total", "Feedback of a bank that is not success, by result code.", ["bank", "result"]
+)
+ORDERS_LAPSING = Gauge(
+    "sluice_orders_lapsing",
+    "Controls in force that lapse within a span of world time (1h, 6h, 24h; each includes the shorter ones).",
+    ["kind", "bank", "within"],
+)
+ORDER_OLDEST = Gauge(
+    "sluice_order_oldest_seconds",
+    "World time since the oldest order entered a state in which it waits for a bank or a person; 0 without one.",
+    ["kind", "state", "bank"],
+)
+MONEY_AT_RISK = Counter(
+    "sluice_money_at_risk_fen_total",
+    "Amounts of the transfers for which a stop or freeze was ordered.",
+    ["kind", "bank"],
+)
+MONEY_HELD = Counter(
+    "sluice_money_held_fen_total", "Money that controls really cover, as banks confirmed it.", ["kind", "bank"]
+)
+MONEY_RELEASED = Counter(
+    "sluice_money_released_fen_total",
+    "Money that a control no longer covers, by how it ended: released, expired, converted.",
+    ["kind", "bank", "state"],
+)
+FALSE_STOPS = Counter(
+    "sluice_false_stops_total", "Protective stops whose transfer a person then found honest.", ["bank"]
+)
 BRAKE_TRIPPED = Gauge("sluice_brake_tripped", "1 while automatic stops are suspended (advise only).")
+BRAKE_WITHHELD = Counter(
+    "sluice_brake_withheld_total", "Automatic stops the brake withheld, by the cap that was reached.", ["cap"]
+)
+AUDIT_INTACT = Gauge(
+    "sluice_audit_chain_intact", "1 if the last check found every link of the audit chain intact, 0 if one is broken."
+)
+AUDIT_CHECKED = Gauge("sluice_audit_checked_timestamp_seconds", "Wall time of the last check of the audit chain.")
 VERDICTS = Counter("sluice_verdicts_total", "Verdicts received, by label and source.", ["label", "source"])
+VERDICT_DELAY = Histogram(
+    "sluice_verdict_delay_seconds",
+    "World time from a transfer to its verdict.",
+    ["label", "source"],
+    buckets=DELAY_BUCKETS,
+)
 
 # --- detection ---------------------------------------------------------------
 TRAINER_LEARNED = Counter("sluice_trainer_learned_total", "Examples a detector learned from.", ["detector", "label"])
@@ -78,6 +141,15 @@ WORLD_TRANSFERS = Counter("sluice_world_transfers_total", "Transfers the world's
 WORLD_FALSE_STOPS = Gauge("sluice_world_false_stops", "Stops on accounts of honest customers.")
 WORLD_CUSTOMERS = Gauge("sluice_world_customers", "Customers living in the world.")
 WORLD_DAYS = Gauge("sluice_world_days", "Simulated days that have passed.")
+
+
+def identify(program: str) -> None:
+    """Name this process in ``sluice_build_info`` with the version of the installed package."""
+    try:
+        installed = version("sluice")
+    except PackageNotFoundError:
+        installed = "unknown"
+    BUILD_INFO.labels(program, installed).set(1)
 
 
 def serve_metrics(host: str, port: int) -> None:
