@@ -5,13 +5,21 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
 
 ACCOUNT_FIELDS = frozenset({"account", "payer_account", "payee_account", "account_number", "payer", "payee", "key"})
 """Log fields that hold an account number and are always masked."""
+
+CLEAR_FIELDS = frozenset(
+    {"timestamp", "trace_id", "span_id", "digest", "transfer_id", "order_id", "application_id", "version"}
+)
+"""Log fields left as they are: identifiers a person must be able to search for, none of them an account."""
+
+MAX_DEPTH = 6
+"""Containers nested deeper than this are logged as one masked text."""
 
 _LONG_DIGITS = re.compile(r"\d{10,}")
 
@@ -32,13 +40,36 @@ def mask(number: str) -> str:
 
 def _masked(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
-        if not isinstance(value, str):
-            continue
-        if name in ACCOUNT_FIELDS:
-            event[name] = mask(value)
-        elif name not in ("timestamp", "trace_id", "digest"):
-            event[name] = _LONG_DIGITS.sub(lambda hit: mask(hit.group()), value)
+        if not name.startswith("_"):  # structlog's own passengers, dropped before rendering
+            event[name] = mask_value(name, value)
     return event
+
+
+def mask_value(name: str, value: Any, depth: int = 0) -> Any:
+    """Return a log value with every account number in it masked, containers included.
+
+    Text and numbers in an account field are masked whole, elsewhere every run of
+    ten or more digits is. What is no plain data is masked in its ``repr``.
+
+    >>> mask_value("tried", ["icbc/6222021234567890", {"payee": "A11835"}, 7])
+    ['icbc/622202******7890', {'payee': 'A1****'}, 7]
+    """
+    if name in CLEAR_FIELDS or value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, str):
+        return mask(value) if name in ACCOUNT_FIELDS else _digits_masked(value)
+    if isinstance(value, int):
+        text = mask_value(name, str(value))
+        return value if text == str(value) else text
+    if depth < MAX_DEPTH and isinstance(value, Mapping):
+        return {_digits_masked(str(key)): mask_value(str(key), item, depth + 1) for key, item in value.items()}
+    if depth < MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
+        return [mask_value(name, item, depth + 1) for item in value]
+    return mask_value(name, repr(value))
+
+
+def _digits_masked(text: str) -> str:
+    return _LONG_DIGITS.sub(lambda hit: mask(hit.group()), text)
 
 
 def configure_logging(program: str, level: str = "INFO") -> None:
