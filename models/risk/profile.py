@@ -1,0 +1,217 @@
+"""What is remembered of one account: frozen, bounded, event time only.
+
+The clock of a profile is the latest event time it has seen and never goes
+back. An event at most `LATE_TOLERANCE_S` behind the clock is placed where it
+belongs. One that is later still is *late*: it counts in the totals that have no
+window (`Flow.count`, known counterparties, re-posted ids), and changes nothing
+else, so that a backlog posted a day late cannot look like a burst.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from hashlib import blake2b
+from math import exp2, log1p
+from typing import Final
+from zlib import crc32
+
+import msgspec
+
+from models.money.types import Transfer
+from models.risk.peers import NO_PEERS, Peers, meet, peer_hash
+from models.risk.windows import EMPTY_FLOW, Flow, add
+
+LATE_TOLERANCE_S: Final = 3_600
+"""How far behind the clock an event may be and still count in the windows (ours)."""
+
+RECENT_KEPT: Final = 12
+"""Exactly remembered credits, and debits, of an account."""
+
+IDS_KEPT: Final = 64
+ID_BYTES: Final = 8
+
+TAINT_HALF_LIFE_S: Final = 12 * 3_600
+"""Half-life of the suspicion that clings to received money (ours; 82 % of real hops come within a day)."""
+
+HABIT_RATE: Final = 0.05
+"""Weight of the newest amount in an account's habit once it has 20 of them (ours)."""
+
+QUICK_S: Final = 600
+"""A debit this soon after a credit is a quick one (real hops: median 384 s)."""
+
+MAX_PROFILE_BYTES: Final = 4_096
+"""No encoded profile is larger, whatever the account does."""
+
+
+class Recent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The latest events of one direction, oldest first: second, counterparty's hash, amount."""
+
+    at_s: tuple[int, ...] = ()
+    peers: tuple[int, ...] = ()
+    fens: tuple[int, ...] = ()
+
+
+class Habit(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Moving mean and variance of ``log1p(amount in fen)``, and the largest amount."""
+
+    mean: float = 0.0
+    variance: float = 0.0
+    max_fen: int = 0
+
+
+class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One account as its transfers have shown it; see the module for order and lateness.
+
+    ``opened_us`` is 0 until a bank tells it, ``balance_fen`` None until then (and
+    carried on by the amounts seen since). ``taint_fen`` is the suspected part of
+    the money received, halved every `TAINT_HALF_LIFE_S` since ``taint_s``.
+    ``quick`` is the moving share of debits that came within `QUICK_S` of a credit.
+    """
+
+    latest_us: int = 0
+    first_us: int = 0
+    opened_us: int = 0
+    inflow: Flow = EMPTY_FLOW
+    outflow: Flow = EMPTY_FLOW
+    payers: Peers = NO_PEERS
+    payees: Peers = NO_PEERS
+    credits: Recent = Recent()
+    debits: Recent = Recent()
+    received: Habit = Habit()
+    paid: Habit = Habit()
+    debit_ids: bytes = b""
+    taint_fen: float = 0.0
+    taint_s: int = 0
+    quick: float = 0.0
+    balance_fen: int | None = None
+    device: int = 0
+
+    def observe_debit(self, transfer: Transfer) -> AccountProfile:
+        """Return the profile of the payer after ``transfer``."""
+        at_us = transfer.occurred_us
+        at_s, now_us = at_us // 1_000_000, max(at_us, self.latest_us)
+        peer = peer_hash(transfer.payee_bank, transfer.payee_account)
+        ids = self.debit_ids[-(IDS_KEPT - 1) * ID_BYTES :] + id_digest(transfer.transfer_id)
+        if self.is_late(at_us):
+            return msgspec.structs.replace(
+                self, outflow=_count_only(self.outflow), payees=_know(self.payees, peer, at_s), debit_ids=ids
+            )
+        fen = transfer.amount_fen
+        received = self.credits.at_s
+        is_quick = bool(received) and abs(at_s - received[-1]) <= QUICK_S
+        return AccountProfile(
+            now_us,
+            self.first_us or at_us,
+            transfer.payer_opened_us or self.opened_us,
+            self.inflow,
+            add(self.outflow, at_s=at_s, now_s=now_us // 1_000_000, fen=fen),
+            self.payers,
+            meet(self.payees, peer, at_s),
+            self.credits,
+            remember(self.debits, at_s, peer, fen),
+            self.received,
+            _learn(self.paid, self.outflow.count, fen),
+            ids,
+            self.taint_fen,
+            self.taint_s,
+            self.quick + 0.2 * (is_quick - self.quick),
+            balance_after(self, transfer.payer_balance_after_fen, -fen),
+            crc32(transfer.device_id.encode()) if transfer.device_id else self.device,
+        )
+
+    def observe_credit(self, transfer: Transfer, suspicion: float = 0.0) -> AccountProfile:
+        """Return the profile of the payee after ``transfer``, of which the share ``suspicion`` (0-1) is suspected."""
+        at_us = transfer.occurred_us
+        at_s, now_us = at_us // 1_000_000, max(at_us, self.latest_us)
+        peer = peer_hash(transfer.payer_bank, transfer.payer_account)
+        if self.is_late(at_us):
+            return msgspec.structs.replace(self, inflow=_count_only(self.inflow), payers=_know(self.payers, peer, at_s))
+        fen, now_s = transfer.amount_fen, now_us // 1_000_000
+        return AccountProfile(
+            now_us,
+            self.first_us or at_us,
+            transfer.payee_opened_us or self.opened_us,
+            add(self.inflow, at_s=at_s, now_s=now_s, fen=fen),
+            self.outflow,
+            meet(self.payers, peer, at_s),
+            self.payees,
+            remember(self.credits, at_s, peer, fen),
+            self.debits,
+            _learn(self.received, self.inflow.count, fen),
+            self.paid,
+            self.debit_ids,
+            self.taint_at(now_s) + suspicion * fen,
+            now_s,
+            self.quick,
+            balance_after(self, transfer.payee_balance_after_fen, fen),
+            self.device,
+        )
+
+    def is_late(self, at_us: int) -> bool:
+        """Return whether an event of this time is beyond the tolerance."""
+        return at_us < self.latest_us - LATE_TOLERANCE_S * 1_000_000
+
+    def has_debit(self, digest: bytes) -> bool:
+        """Return whether a transfer with this `id_digest` is among the last `IDS_KEPT` debits."""
+        return digest in self.debit_ids
+
+    def taint_at(self, now_s: int) -> float:
+        """Return the suspected money in fen at clock ``now_s``."""
+        if not self.taint_fen:
+            return 0.0
+        return self.taint_fen * exp2((self.taint_s - now_s) / TAINT_HALF_LIFE_S)
+
+
+EMPTY_PROFILE: Final = AccountProfile()
+
+
+def id_digest(transfer_id: str) -> bytes:
+    """Return the 64-bit digest by which a re-posted transfer is recognised."""
+    return blake2b(transfer_id.encode(), digest_size=ID_BYTES).digest()
+
+
+def balance_after(profile: AccountProfile, told_fen: int | None, change_fen: int) -> int | None:
+    """Return the balance after a transfer: as told, else carried on from the last one told, else None."""
+    if told_fen is not None:
+        return told_fen
+    return None if profile.balance_fen is None else profile.balance_fen + change_fen
+
+
+def remember(recent: Recent, at_s: int, peer: int, fen: int) -> Recent:
+    """Return the ring with one more event in its place by time; the oldest leaves when it is full."""
+    times = recent.at_s
+    place = len(times) if not times or times[-1] <= at_s else bisect_right(times, at_s)
+    start = max(len(times) + 1 - RECENT_KEPT, 0)
+    if place < start:
+        return recent
+    return Recent(
+        (*times[start:place], at_s, *times[place:]),
+        (*recent.peers[start:place], peer, *recent.peers[place:]),
+        (*recent.fens[start:place], fen, *recent.fens[place:]),
+    )
+
+
+def _learn(habit: Habit, seen: int, fen: int) -> Habit:
+    """Return the habit after the amount that follows ``seen`` others (exponential moving mean and variance)."""
+    rate = max(1.0 / (seen + 1), HABIT_RATE)
+    delta = log1p(fen) - habit.mean
+    step = rate * delta
+    return Habit(habit.mean + step, (1.0 - rate) * (habit.variance + delta * step), max(habit.max_fen, fen))
+
+
+def _count_only(flow: Flow) -> Flow:
+    """Return the flow with a late event counted and in no window."""
+    return Flow(flow.count + 1, flow.fen, flow.starts, tuple(before + 1 for before in flow.counts), flow.fens)
+
+
+def _know(peers: Peers, peer: int, at_s: int) -> Peers:
+    """Return the memory after a late contact: an unknown peer becomes known, a known one stays as it is."""
+    return peers if peer in peers.hashes else meet(peers, peer, at_s)
+
+
+_encoder = msgspec.msgpack.Encoder()
+encode_profile = _encoder.encode
+"""Return the bytes of a profile, at most `MAX_PROFILE_BYTES`."""
+
+decode_profile = msgspec.msgpack.Decoder(AccountProfile).decode
+"""Return the profile of `encode_profile`'s bytes; raise `msgspec.DecodeError` for others."""
