@@ -1,0 +1,92 @@
+"""Run a FastAPI app on loopback, tell the supervisor when it answers, and speak msgspec over HTTP."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+T = TypeVar("T")
+
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+SHUTDOWN_GRACE_S: Final = 2
+
+_encode = msgspec.json.Encoder().encode
+
+
+def reply(value: Any, status: int = 200) -> Response:
+    """Return any msgspec value as a JSON response."""
+    return Response(_encode(value), status_code=status, media_type="application/json")
+
+
+async def body_of(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode a request's body; 413 if it is too long, 422 if it is not what the decoder wants."""
+    raw = await request.body()
+    if len(raw) > MAX_BODY_BYTES:
+        raise HTTPException(413, "body too long")
+    try:
+        return decoder.decode(raw)
+    except msgspec.DecodeError as error:
+        raise HTTPException(422, str(error)) from error
+
+
+def add_standard_routes(app: FastAPI) -> None:
+    """Add ``/healthz`` and ``/metrics``."""
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        """Return that the process answers."""
+        return {"status": "ok"}
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        """Return the process's metrics in Prometheus' text format."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+class _ReadyServer(uvicorn.Server):
+    """A server that writes ``http://host:port`` to a file once it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready_file: Path | None, address: str) -> None:
+        super().__init__(config)
+        self._ready_file = ready_file
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as uvicorn does, then say so."""
+        await super().startup(sockets)
+        if self._ready_file is not None and self.started:
+            partial = self._ready_file.with_suffix(".new")
+            partial.write_text(self._address)
+            partial.rename(self._ready_file)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 takes a free one. Raises `OSError` if the port is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(512)
+    return listener
+
+
+def serve(app: FastAPI, *, host: str, port: int, ready_file: Path | None) -> int:
+    """Serve until SIGINT or SIGTERM; return the exit code."""
+    with bind(host, port) as listener:
+        bound = listener.getsockname()[1]
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            loop="uvloop",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
+        )
+        server = _ReadyServer(config, ready_file, f"http://{host}:{bound}")
+        server.run(sockets=[listener])
+    return 0 if server.started else 1
