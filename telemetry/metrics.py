@@ -107,6 +107,9 @@ MONEY_RELEASED = Counter(
     "Money that a control no longer covers, by how it ended: released, expired, converted.",
     ["kind", "bank", "state"],
 )
+MONEY_RETURNED = Counter(
+    "sluice_money_returned_fen_total", "Money returned to victims out of what was frozen.", ["kind", "bank"]
+)
 FALSE_STOPS = Counter(
     "sluice_false_stops_total", "Protective stops whose transfer a person then found honest.", ["bank"]
 )
