@@ -6,7 +6,8 @@ import time
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from models.wire import TOPIC_PLANS, Topic, TopicPlan
 

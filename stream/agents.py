@@ -1,0 +1,128 @@
+"""The Faust agents: take what has arrived, let a stage work on it, send, and leave the rest to the epoch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+from stream.continuity import Continuity, LogReader, OffsetGap
+from stream.crash import End
+from stream.deadletter import Brake
+from stream.epoch import Committer
+from stream.exitcodes import ExitCode
+from stream.sender import Sender
+from stream.stages import Incoming, Outcome
+from telemetry.clock import wall_us
+from telemetry.metrics import BATCH_SIZE, OFFSET_GAPS, STAGE_LATENCY
+
+log = structlog.get_logger(__name__)
+
+
+class Stage(Protocol):
+    """A stage of `stream.stages`."""
+
+    def run(self, batch: Sequence[Incoming]) -> Outcome:
+        """Work through a batch."""
+        ...
+
+
+class Engine(NamedTuple):
+    """What a runner works with."""
+
+    sender: Sender
+    committer: Committer
+    continuity: Continuity
+    log_reader: LogReader
+    brake: Brake
+    end: End
+    is_current: Callable[[Any], bool]
+    """Whether a record belongs to the assignment in force and the flow is open."""
+
+
+class Runner:
+    """Runs one stage over the batches of its agent."""
+
+    def __init__(self, name: str, stage: Stage, engine: Engine) -> None:
+        self._stage = stage
+        self._engine = engine
+        self._batch_size = BATCH_SIZE.labels(name)
+        self._latency = STAGE_LATENCY.labels(name)
+
+    async def work(self, events: Sequence[Any]) -> None:
+        """Take a batch as far as it goes without waiting: applied, sent, noted in the open epoch."""
+        engine = self._engine
+        await engine.sender.room()
+        records = await self._admitted([event.message for event in events])
+        if not records:
+            return
+        outcome = self._stage.run(records)
+        self._send(outcome)
+        epoch = engine.committer.epoch
+        epoch.dirty.update(outcome.dirty)
+        engine.committer.note({place: engine.continuity.position(place) for place in {r.tp for r in records}})
+        engine.brake.count(good=len(records) - outcome.bad, bad=outcome.bad)
+        self._batch_size.observe(len(records))
+
+    def _send(self, outcome: Outcome) -> None:
+        ticket = self._engine.committer.ticket(partial(self._observe, outcome.accepted_us))
+        for output in outcome.outputs:
+            ticket.send(output.topic, output.key, output.value)
+        ticket.seal()
+
+    def _observe(self, accepted_us: Sequence[int]) -> None:
+        now_us = wall_us()
+        for accepted in accepted_us:
+            self._latency.observe(max(now_us - accepted, 0) / 1_000_000)
+
+    async def _admitted(self, records: list[Any]) -> list[Any]:
+        """Return the records that belong to the assignment in force, none of them after a gap."""
+        engine = self._engine
+        while True:
+            records = [r for r in records if engine.is_current(r) and engine.continuity.owns(r.tp)]
+            try:
+                for record in records:
+                    engine.continuity.admit(record.tp, record.offset)
+            except OffsetGap as gap:
+                await self._examine(gap)
+            else:
+                return records
+
+    async def _examine(self, gap: OffsetGap) -> None:
+        """End the worker over a gap, unless the log itself has it; then go on, loudly."""
+        engine = self._engine
+        OFFSET_GAPS.labels(gap.place.topic).inc()
+        first = await asyncio.to_thread(engine.log_reader.first_from, gap.place, gap.expected)
+        if first != gap.found:
+            engine.end(ExitCode.OFFSET_GAP, f"{gap}; the log goes on at {first}")
+        log.error(
+            "the log has a hole: records were removed before they were read, or are a transaction's markers",
+            topic=gap.place.topic,
+            partition=gap.place.partition,
+            expected=gap.expected,
+            found=gap.found,
+            missing=gap.found - gap.expected,
+        )
+        engine.continuity.skip(gap)
+
+
+def attach_agent(app: Any, topic: str, runner: Runner, *, limit: int, end: End) -> None:
+    """Register a runner as the Faust agent of a topic with raw keys and values.
+
+    An error that reaches the agent is a bug. Faust would start the agent anew,
+    without the batch it had; so the worker ends instead.
+    """
+
+    async def agent(stream: Any) -> None:
+        try:
+            async for events in stream.batches(limit):
+                await runner.work(events)
+        except Exception as error:
+            log.error("agent failed", topic=topic, exc_info=error)
+            end(ExitCode.ENGINE_FAILED, f"the agent of {topic} failed: {error!r}")
+
+    channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    app.agent(channel, name=f"{topic}-agent")(agent)

@@ -1,0 +1,184 @@
+"""One scoring worker's life: from settings to exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import threading
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import structlog
+import uvloop
+from confluent_kafka import KafkaException
+
+from models.money.types import AccountId
+from models.risk.scorer import Scorer
+from models.wire import Topic, decode_control
+from stream.controls import Controls
+from stream.crash import CrashOnly
+from stream.deadletter import Fault
+from stream.driver import tune_threads
+from stream.engine import ScoringEngine
+from stream.exitcodes import ExitCode
+from stream.follower import Follower, Record
+from stream.ready import announce_ready
+from stream.settings import StreamSettings, WorkerSettings
+from stream.stages import UNREADABLE
+from stream.topics import BrokerAway, TopicMismatch, ensure_topics, wait_for_broker
+from telemetry.logging import configure_logging
+from telemetry.metrics import serve_metrics
+
+log = structlog.get_logger(__name__)
+
+CHATTY: Final = ("faust", "mode", "aiokafka", "kafka", "asyncio", "stream.driver")
+"""Loggers that cost CPU and tell an operator nothing below warnings."""
+
+FOLLOW_TIMEOUT_S: Final = 60.0
+WATCH_S: Final = 0.5
+GC_THRESHOLDS: Final = (50_000, 20, 100)
+"""Profiles are acyclic; collecting them often would only stop the stages."""
+
+
+def run_worker(settings: WorkerSettings) -> int:
+    """Run one scoring worker until SIGTERM or SIGINT; return an exit code of `stream.exitcodes`.
+
+    Where going on could lose or double a transfer the process ends at once with its code.
+    """
+    configure_logging(settings.worker_id, settings.log_level)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    code = prepare_broker(settings, settings.group)
+    if code is not ExitCode.OK:
+        return code
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    serve_metrics(settings.metrics_host, settings.metrics_port)
+    tune_threads()
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    return asyncio.run(_Life(settings).run())
+
+
+def prepare_broker(settings: StreamSettings, group: str) -> ExitCode:
+    """Wait for the broker and see to the topics; return `ExitCode.OK` or why it did not work."""
+    try:
+        wait_for_broker(settings.broker, settings.broker_wait_s)
+        ensure_topics(settings.broker, settings.partitions, replication=settings.replication, group=group)
+    except BrokerAway as error:
+        log.error("broker away", reason=str(error))
+        return ExitCode.BROKER_AWAY
+    except (TopicMismatch, KafkaException) as error:
+        log.error("topics do not fit", reason=str(error))
+        return ExitCode.MISCONFIGURED
+    return ExitCode.OK
+
+
+class _Life:
+    """Start, work, stop."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._end = CrashOnly()
+        self._stopping = asyncio.Event()
+        self._controls = Controls()
+        self._scorer = Scorer()
+        self._followers = [Follower(settings.broker, Topic.CONTROLS, self._follow_controls)]
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._ready = False
+
+    async def run(self) -> int:
+        """Live until asked to stop; a failure of the engine ends the process."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ask_to_stop)
+        self._loop = loop
+        self._engine = ScoringEngine(
+            self._settings, controls=self._controls, scorer=lambda: self._scorer, end=self._end
+        )
+        self._end.rites.append(lambda _code: self._engine.sender.withdraw())
+        try:
+            await self._start()
+            await self._stopping.wait()
+        except Exception as error:
+            log.error("engine failed", exc_info=error)
+            self._end(ExitCode.ENGINE_FAILED, repr(error))
+        return await self._stop()
+
+    async def _start(self) -> None:
+        for follower in self._followers:
+            await asyncio.to_thread(follower.start, FOLLOW_TIMEOUT_S)
+        self._watch(self._engine.sender.pump(), self._engine.committer.run(), self._check_engine())
+        starting = asyncio.ensure_future(self._engine.app.start())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if self._stopping.is_set():
+            starting.cancel()
+            return
+        await starting
+        self._ready = True
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        log.info("scoring", profiles=len(self._engine.profiles), controls=len(self._controls))
+        announce_ready(self._settings.ready_file, self._settings.worker_id)
+
+    def _watch(self, *works: Coroutine[Any, Any, None]) -> None:
+        """Run endless work beside the app; if any of it ends, so does the process."""
+        for work in works:
+            task = asyncio.ensure_future(work)
+            task.add_done_callback(self._work_ended)
+            self._tasks.append(task)
+
+    def _work_ended(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("work beside the engine failed", exc_info=error)
+            self._end(ExitCode.ENGINE_FAILED, repr(error))
+
+    async def _check_engine(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if self._engine.app.crashed:
+                self._end(ExitCode.ENGINE_FAILED, f"the engine crashed: {self._engine.app.crash_reason!r}")
+            for follower in self._followers:
+                follower.check()
+
+    def _ask_to_stop(self) -> None:
+        """Stop in order, but never longer than allowed, even if the broker is gone."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        timer = threading.Timer(
+            self._settings.shutdown_timeout_s, self._end, (ExitCode.SHUTDOWN_TIMEOUT, "stopping took too long")
+        )
+        timer.daemon = True
+        timer.start()
+
+    async def _stop(self) -> int:
+        """Commit what is in flight, leave the group, and go."""
+        engine = self._engine
+        if self._ready and not await engine.stop_taking():
+            self._end(ExitCode.UNCONFIRMED, "work in flight was not confirmed before the stop")
+        for follower in self._followers:
+            follower.stop()
+        for task in self._tasks:
+            task.cancel()
+        await engine.app.stop()
+        log.info("stopped")
+        return ExitCode.OK
+
+    def _follow_controls(self, record: Record) -> None:
+        if record.key is None:
+            self._quarantine(record, Fault.KEY, "a control without an account")
+        elif record.value is None:
+            self._controls.forget(AccountId(record.key.decode(errors="replace")))
+        else:
+            try:
+                self._controls.apply(decode_control(record.value))
+            except UNREADABLE as error:
+                self._quarantine(record, Fault.MALFORMED, str(error))
+
+    def _quarantine(self, record: Record, fault: Fault, detail: str) -> None:
+        """Send the dead letter of a followed record from the loop's thread; nothing waits for it."""
+        self._loop.call_soon_threadsafe(self._engine.quarantine, record, fault, detail)

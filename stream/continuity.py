@@ -1,0 +1,91 @@
+"""Checks that each stage sees every offset of its partitions, one after the other.
+
+Offsets on our topics are contiguous, so a break means that a record the
+broker holds was not delivered, or that the log itself has a hole (retention has
+taken records, or a transactional producer has left its markers). Only the
+broker's log can tell which; `LogReader` asks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from faust.types import TP
+
+LOOK_TIMEOUT_S: Final = 3.0
+
+
+class OffsetGap(Exception):
+    """A stage got a later offset than the next one."""
+
+    def __init__(self, place: TP, expected: int, found: int) -> None:
+        super().__init__(f"{place.topic}[{place.partition}]: expected offset {expected}, got {found}")
+        self.place = place
+        self.expected = expected
+        self.found = found
+
+
+class Continuity:
+    """The next offset of each partition that this worker owns."""
+
+    def __init__(self) -> None:
+        self._next: dict[TP, int] = {}
+
+    def start(self, positions: Mapping[TP, int]) -> None:
+        """Expect each partition to go on at its position, and no other partition at all."""
+        self._next = dict(positions)
+
+    def skip(self, gap: OffsetGap) -> None:
+        """Go on behind a hole of the log, if that is still where the partition stands."""
+        if self._next.get(gap.place) == gap.expected:
+            self._next[gap.place] = gap.found
+
+    def position(self, place: TP) -> int:
+        """Return the next offset of a partition."""
+        return self._next[place]
+
+    def owns(self, place: TP) -> bool:
+        """Return whether this worker owns a partition."""
+        return place in self._next
+
+    def admit(self, place: TP, offset: int) -> None:
+        """Note the offset of a record; raise `OffsetGap` if it is later than the next one.
+
+        Earlier offsets are redeliveries and pass.
+        """
+        expected = self._next[place]
+        if offset > expected:
+            raise OffsetGap(place, expected, offset)
+        if offset == expected:
+            self._next[place] = offset + 1
+
+
+class LogReader:
+    """Looks into the broker's log with a consumer of its own; blocks, so call it from a thread."""
+
+    def __init__(self, broker: str) -> None:
+        self._settings = {
+            "bootstrap.servers": broker,
+            "group.id": "sluice-log-reader",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "log_level": 2,
+        }
+
+    def first_from(self, place: TP, offset: int) -> int | None:
+        """Return the first offset the log holds at or after ``offset``; None if the broker does not tell in time."""
+        consumer = Consumer(self._settings)
+        try:
+            consumer.assign([TopicPartition(place.topic, place.partition, offset)])
+            record = consumer.poll(LOOK_TIMEOUT_S)
+            if record is None or record.error() is not None:
+                return None
+            found = record.offset()
+        except KafkaException:
+            return None
+        finally:
+            consumer.close()
+        return None if found is None else int(found)

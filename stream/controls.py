@@ -1,0 +1,44 @@
+"""Lists and controls in force, as every worker knows them: the whole topic ``controls``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from models.money.types import AccountId
+from models.risk.assessment import AccountLists, ListLevel
+from models.wire import ControlEntry
+
+NO_LISTS: Final = AccountLists()
+
+
+class Controls:
+    """The latest entry of each account; written by a follower's thread, read by the stages."""
+
+    def __init__(self) -> None:
+        self._entries: dict[AccountId, ControlEntry] = {}
+
+    def apply(self, entry: ControlEntry) -> None:
+        """Put an entry in the place of the account's last one."""
+        self._entries[entry.account] = entry
+
+    def forget(self, account: AccountId) -> None:
+        """Drop what is known of an account (a tombstone on the topic)."""
+        self._entries.pop(account, None)
+
+    def lists(self, payer: AccountId, payee: AccountId, at_us: int) -> AccountLists:
+        """Return the list levels of both accounts for a transfer that happened at ``at_us`` (UTC microseconds)."""
+        entries = self._entries
+        payer_entry, payee_entry = entries.get(payer), entries.get(payee)
+        if payer_entry is None and payee_entry is None:
+            return NO_LISTS
+        return AccountLists(payer=_level(payer_entry, at_us), payee=_level(payee_entry, at_us))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _level(entry: ControlEntry | None, at_us: int) -> ListLevel:
+    """Return the level in force: event time decides, so that a replay finds the same."""
+    if entry is None or (entry.until_us and at_us > entry.until_us):
+        return ListLevel.NONE
+    return entry.level

@@ -1,0 +1,42 @@
+"""Ends a crash-only program: says why, leaves nothing half-sent, and goes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn, Protocol
+
+import structlog
+
+from stream.exitcodes import ExitCode
+
+log = structlog.get_logger(__name__)
+
+
+class End(Protocol):
+    """How a program ends itself; tests put an exception in its place."""
+
+    def __call__(self, code: ExitCode, reason: str) -> NoReturn:
+        """End with ``code``, telling ``reason``; never returns."""
+        ...
+
+
+class CrashOnly:
+    """Ends the process at once, after the last rites that were asked for.
+
+    A rite must not take longer than it says and must not raise; the first is
+    to withdraw what the producer has not sent yet.
+    """
+
+    def __init__(self) -> None:
+        self.rites: list[Callable[[ExitCode], None]] = []
+
+    def __call__(self, code: ExitCode, reason: str) -> NoReturn:
+        """End the process with ``code``."""
+        log.critical("worker ends", code=int(code), why=code.name.lower(), reason=reason)
+        for rite in self.rites:
+            rite(code)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

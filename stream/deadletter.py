@@ -1,0 +1,112 @@
+"""Quarantine: records that cannot be worked on, with their bytes, place and reason, and the brake on them."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+from typing import Any, Final
+
+import structlog
+
+from models.wire import DeadLetter, encode
+from stream.crash import End
+from stream.exitcodes import ExitCode
+from telemetry.clock import wall_us
+from telemetry.metrics import DEAD_LETTERS
+
+log = structlog.get_logger(__name__)
+
+MAX_VALUE_BYTES: Final = 600_000
+"""Bytes of the original kept in a dead letter: as base64 they must fit a record of 1 MB."""
+
+MAX_KEY_BYTES: Final = 10_000
+MAX_DETAIL: Final = 500
+MAX_LOGGED_PER_S: Final = 10
+
+
+class Fault(StrEnum):
+    """Why a record is quarantined."""
+
+    EMPTY = "empty"
+    MALFORMED = "malformed"
+    KEY = "key"
+    MISPLACED = "misplaced"
+    FUTURE = "future"
+    FEATURE_SET = "feature_set"
+    SCORING = "scoring"
+    SIGNATURE = "signature"
+
+
+class Brake:
+    """Ends the worker when too large a share of the latest records is bad.
+
+    A few poison records must not stop a bank's money; a sender that has changed
+    its format must. The brake looks at the last ``window`` records, and only
+    once it has seen so many.
+    """
+
+    def __init__(self, *, window: int, share: float, end: End) -> None:
+        self._window: deque[bool] = deque(maxlen=window)
+        self._share = share
+        self._end = end
+        self._bad = 0
+
+    def count(self, *, good: int = 0, bad: int = 0) -> None:
+        """Count records of a batch; end the worker if the share is passed."""
+        window = self._window
+        for is_bad in (*(False,) * good, *(True,) * bad):
+            if len(window) == window.maxlen:
+                self._bad -= window[0]
+            window.append(is_bad)
+            self._bad += is_bad
+        if len(window) == window.maxlen and self._bad > self._share * len(window):
+            self._end(ExitCode.BRAKE, f"{self._bad} of the last {len(window)} records are bad")
+
+
+class Quarantine:
+    """Makes dead letters of records; sending them is the caller's."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+        self._second = 0
+        self._logged = 0
+
+    def letter(self, record: Any, fault: Fault, detail: str) -> tuple[bytes | None, bytes]:
+        """Return key and value of the dead letter of a record (anything with topic, partition, offset, key, value)."""
+        value, key = record.value, record.key
+        if value is not None and len(value) > MAX_VALUE_BYTES:
+            detail = f"{detail}; value cut from {len(value)} to {MAX_VALUE_BYTES} bytes"
+            value = value[:MAX_VALUE_BYTES]
+        if key is not None and len(key) > MAX_KEY_BYTES:
+            detail, key = f"{detail}; key cut from {len(key)} to {MAX_KEY_BYTES} bytes", key[:MAX_KEY_BYTES]
+        letter = DeadLetter(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            key=key,
+            value=value,
+            reason=fault.value,
+            detail=detail[:MAX_DETAIL],
+            program=self._program,
+            seen_us=wall_us(),
+        )
+        DEAD_LETTERS.labels(record.topic, fault.value).inc()
+        self._tell(letter)
+        return key, encode(letter)
+
+    def _tell(self, letter: DeadLetter) -> None:
+        """Log a dead letter, but not more than `MAX_LOGGED_PER_S` of them; all are counted and kept."""
+        second = letter.seen_us // 1_000_000
+        if second != self._second:
+            self._second, self._logged = second, 0
+        self._logged += 1
+        if self._logged > MAX_LOGGED_PER_S:
+            return
+        log.warning(
+            "record quarantined",
+            topic=letter.topic,
+            partition=letter.partition,
+            offset=letter.offset,
+            fault=letter.reason,
+            detail=letter.detail,
+        )

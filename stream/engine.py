@@ -1,0 +1,138 @@
+"""Puts one scoring worker together: Faust app, producer, epochs, stages. The only place that knows all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from faust.types import TP
+
+from models.risk.scorer import Scorer
+from models.wire import Topic
+from stream.agents import Engine, Runner, attach_agent
+from stream.continuity import Continuity, LogReader
+from stream.controls import Controls
+from stream.crash import End
+from stream.deadletter import Brake, Fault, Quarantine
+from stream.driver import StreamApp, create_app
+from stream.epoch import Committer
+from stream.exitcodes import ExitCode
+from stream.sender import Sender
+from stream.settings import WorkerSettings
+from stream.stages import CreditStage, DebitStage, StageTools
+from stream.tables import MemoryProfiles, Profiles, RocksProfiles
+from stream.topics import changelog_topic
+from telemetry.clock import parse_clock
+from telemetry.metrics import CONSUMER_LAG
+
+log = structlog.get_logger(__name__)
+
+
+class ScoringEngine:
+    """All parts of one worker; make it inside the event loop it is to run in."""
+
+    def __init__(self, settings: WorkerSettings, *, controls: Controls, scorer: Callable[[], Scorer], end: End) -> None:
+        self._settings = settings
+        self._end = end
+        self.app = create_app(settings)
+        self.sender = Sender(
+            settings.broker, linger_ms=settings.linger_ms, confirm_timeout_s=settings.confirm_timeout_s, end=end
+        )
+        changelog = changelog_topic(settings.group)
+        self.profiles = _profiles(self.app, settings, changelog)
+        self.committer = Committer(
+            sender=self.sender, profiles=self.profiles, changelog=changelog, acknowledge=self._acknowledge
+        )
+        self._continuity = Continuity()
+        self._quarantine = Quarantine(settings.worker_id)
+        self._attach_stages(controls, scorer)
+        self.app.on_positions = self._on_positions
+        self.app.on_partitions_revoked.connect(self._on_revoked)
+
+    def quarantine(self, record: Any, fault: Fault, detail: str) -> None:
+        """Send the dead letter of a record that no stage has taken."""
+        ticket = self.sender.ticket(lambda: None)
+        ticket.send(Topic.DEAD_LETTERS, *self._quarantine.letter(record, fault, detail))
+        ticket.seal()
+
+    def _attach_stages(self, controls: Controls, scorer: Callable[[], Scorer]) -> None:
+        settings = self._settings
+        engine = Engine(
+            sender=self.sender,
+            committer=self.committer,
+            continuity=self._continuity,
+            log_reader=LogReader(settings.broker),
+            brake=Brake(window=settings.brake_window, share=settings.brake_share, end=self._end),
+            end=self._end,
+            is_current=self._is_current,
+        )
+        tools = StageTools(scorer, self.profiles, self._quarantine)
+        debit = DebitStage(
+            tools, clock=parse_clock(settings.clock), future_tolerance_us=int(settings.future_tolerance_s * 1_000_000)
+        )
+        credit = CreditStage(tools, controls=controls)
+        for topic, name, stage in ((Topic.TRANSFERS, "debited", debit), (Topic.CREDITS, "assessed", credit)):
+            attach_agent(self.app, topic, Runner(name, stage, engine), limit=settings.batch_max, end=self._end)
+
+    def _is_current(self, record: Any) -> bool:
+        """Return whether a record belongs to the assignment in force and did not wait over a rebalance."""
+        app = self.app
+        return bool(app.flow_control.is_active() and record.generation_id == app.consumer_generation_id)
+
+    def _on_positions(self, positions: Mapping[TP, int]) -> None:
+        self._continuity.start(positions)
+        log.info("positions", places={f"{place.topic}[{place.partition}]": at for place, at in positions.items()})
+
+    async def _on_revoked(self, *_args: Any, **_kwargs: Any) -> None:
+        """Let go of partitions: nothing is in flight when the next owner starts, or this worker ends."""
+        self._continuity.start({})
+        if not self.committer.in_flight:
+            return
+        if not self.app.stage_consumer.is_member:
+            self._end(ExitCode.MEMBERSHIP_LOST, "the group gave this worker up while it had work in flight")
+        if not await self.committer.drain(self._settings.drain_timeout_s):
+            self._end(ExitCode.DRAIN_TIMEOUT, "work in flight was not confirmed before partitions were taken away")
+
+    async def _acknowledge(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit next offsets; end the worker if the group does not answer in time."""
+        consumer = self.app.stage_consumer
+        try:
+            taken = await asyncio.wait_for(consumer.commit_offsets(offsets), self._settings.confirm_timeout_s)
+        except TimeoutError:
+            self._end(ExitCode.UNCONFIRMED, "an acknowledgement was not confirmed in time")
+        for place, offset in offsets.items():
+            end = consumer.highwater(place) if place in consumer.assignment() else None
+            if end is not None:
+                CONSUMER_LAG.labels(place.topic, str(place.partition)).set(max(end - offset, 0))
+        return bool(taken)
+
+    async def stop_taking(self) -> bool:
+        """Take nothing more and commit what is in flight; return whether all of it was confirmed."""
+        self.app.stage_consumer.stop_flow()
+        self.app.flow_control.suspend()
+        return not self.committer.in_flight or await self.committer.drain(self._settings.confirm_timeout_s)
+
+
+def _profiles(app: StreamApp, settings: WorkerSettings, changelog: str) -> Profiles:
+    table = app.Table(
+        "profiles",
+        partitions=settings.partitions,
+        key_type=bytes,
+        value_type=bytes,
+        changelog_topic=app.topic(
+            changelog,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            partitions=settings.partitions,
+            acks=False,
+            internal=True,
+            allow_empty=True,
+        ),
+    )
+    if settings.store == "rocksdb":
+        return RocksProfiles(table.data, changelog, settings.partitions)
+    return MemoryProfiles(table.data, settings.partitions)

@@ -1,0 +1,148 @@
+"""The one producer of a worker: sends at once, and counts what the broker has confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, Producer
+
+from models.wire import PARTITIONER
+from stream.crash import End
+from stream.exitcodes import ExitCode
+
+PUMP_S: Final = 0.001
+"""How often confirmations are collected while something is unconfirmed."""
+
+MAX_UNCONFIRMED: Final = 20_000
+"""Records a worker may have unconfirmed before its stages wait."""
+
+ANY_PARTITION: Final = -1
+
+
+class Ticket:
+    """Records sent together; calls ``done`` once the broker has confirmed all of them."""
+
+    __slots__ = ("_done", "_left", "_sealed", "_sender", "offsets", "sent_s")
+
+    def __init__(self, sender: Sender, done: Callable[[], None]) -> None:
+        self._sender = sender
+        self._done = done
+        self._left = 0
+        self._sealed = False
+        self.sent_s = time.monotonic()
+        self.offsets: dict[int, int] = {}
+        """Last confirmed offset by partition; meant for records of one topic."""
+
+    def send(self, topic: str, key: bytes | None, value: bytes, partition: int = ANY_PARTITION) -> None:
+        """Hand one record to the producer."""
+        self._left += 1
+        self._sender.produce(topic, key, value, partition, self._confirmed)
+
+    def seal(self) -> None:
+        """Say that nothing more belongs to this ticket."""
+        self._sealed = True
+        if self._left:
+            self._sender.watch(self)
+        else:
+            self._done()
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the broker has confirmed everything."""
+        return self._sealed and not self._left
+
+    def _confirmed(self, error: KafkaError | None, record: Any) -> None:
+        self._left -= 1
+        self._sender.note_delivery(error, record)
+        self.offsets[record.partition()] = record.offset()
+        if self._sealed and not self._left:
+            self._done()
+
+
+class Sender:
+    """An idempotent producer that waits for all replicas, and ends the worker over a write in doubt.
+
+    A write is in doubt after ``confirm_timeout_s``, which is shorter than the
+    group's session timeout: so a worker that was given up has nothing left that
+    could land over its successor's records.
+    """
+
+    def __init__(self, broker: str, *, linger_ms: float, confirm_timeout_s: float, end: End) -> None:
+        self._end = end
+        self._timeout_s = confirm_timeout_s
+        self._tickets: deque[Ticket] = deque()
+        self._sent = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self.unconfirmed = 0
+        self._producer = Producer(
+            {
+                "bootstrap.servers": broker,
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": linger_ms,
+                "message.timeout.ms": int(confirm_timeout_s * 1000),
+                "partitioner": PARTITIONER,
+                "compression.type": "lz4",
+                "log_level": 2,
+            }
+        )
+
+    def ticket(self, done: Callable[[], None]) -> Ticket:
+        """Open a ticket for records that belong together."""
+        return Ticket(self, done)
+
+    def produce(
+        self, topic: str, key: bytes | None, value: bytes, partition: int, confirmed: Callable[[Any, Any], None]
+    ) -> None:
+        """Put a record into the producer's queue; a full queue ends the worker (see `MAX_UNCONFIRMED`)."""
+        try:
+            self._producer.produce(topic, value, key, partition, confirmed)
+        except BufferError:
+            self._end(ExitCode.UNCONFIRMED, f"the producer's queue is full with {self.unconfirmed} records")
+        self.unconfirmed += 1
+
+    def watch(self, ticket: Ticket) -> None:
+        """Watch the age of a ticket until it is confirmed."""
+        self._tickets.append(ticket)
+        self._sent.set()
+        if self.unconfirmed > MAX_UNCONFIRMED:
+            self._room.clear()
+
+    def note_delivery(self, error: KafkaError | None, record: Any) -> None:
+        """Count one confirmation; a refused write ends the worker."""
+        self.unconfirmed -= 1
+        if error is not None:
+            self._end(ExitCode.UNCONFIRMED, f"a write to {record.topic()} failed: {error.str()}")
+
+    async def room(self) -> None:
+        """Wait until fewer than `MAX_UNCONFIRMED` records are unconfirmed."""
+        await self._room.wait()
+
+    async def pump(self) -> None:
+        """Collect confirmations for ever; costs nothing while nothing is under way."""
+        while True:
+            await self._sent.wait()
+            self.collect()
+            if not self._tickets:
+                self._sent.clear()
+            await asyncio.sleep(PUMP_S)
+
+    def collect(self) -> None:
+        """Take the confirmations that have come, and look at the age of the oldest ticket."""
+        self._producer.poll(0)
+        tickets = self._tickets
+        while tickets and tickets[0].confirmed:
+            tickets.popleft()
+        if tickets and time.monotonic() - tickets[0].sent_s > self._timeout_s:
+            self._end(ExitCode.UNCONFIRMED, f"a write was not confirmed within {self._timeout_s:g} s")
+        if self.unconfirmed <= MAX_UNCONFIRMED:
+            self._room.set()
+
+    def withdraw(self) -> None:
+        """Drop what has not been sent yet; never blocks."""
+        self._producer.purge(in_queue=True, in_flight=False, blocking=False)
