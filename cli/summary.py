@@ -6,6 +6,7 @@ import msgspec
 from rich.table import Table
 
 from cli.observer import Quantiles
+from cli.readings import Money
 from models.money.types import yuan_from_fen
 
 
@@ -31,15 +32,6 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     protective_stop: dict[str, int]
     stop: dict[str, int]
     freeze: dict[str, int]
-
-
-class Money(msgspec.Struct, frozen=True, kw_only=True):
-    """Victims' money in fen; ``stolen`` is the sum of the other three."""
-
-    stolen: int
-    stopped: int
-    cashed_out: int
-    in_flight: int
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,231 @@
+"""``sluice up``: everything on this machine, watched, and summed up at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import httpx
+import msgspec
+from rich.console import Console
+from rich.live import Live
+
+from cli.observer import Observer
+from cli.plan import Keys, Plan, free_ports
+from cli.progress import live_view
+from cli.readings import Samples, Sources, histogram_quantiles, merge, total
+from cli.summary import Latencies, Orders, Summary, TransferCounts, summary_table
+from cli.supervisor import NotReady, ProgramDied, Supervisor
+from simulators.settings import WorldSettings
+from simulators.tempo import derive_clock
+from telemetry.clock import format_clock, wall_us
+
+REFRESH_S = 0.5
+QUIET_REFRESH_S = 0.25
+SETTLE_TIMEOUT_S = 30.0
+SETTLE_POLL_S = 0.2
+VERIFY_TIMEOUT_S = 60.0
+EXIT_DIED = 1
+EXIT_NOT_RECONCILED = 3
+
+
+class UpOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the person asked for."""
+
+    seconds: float | None
+    rate_tps: float
+    as_json: bool
+    broker: str
+    workers: int
+    customers: int
+    seed: int
+
+
+class Run:
+    """One run of everything, from the first program to the summary."""
+
+    def __init__(self, options: UpOptions, console: Console) -> None:
+        self._options = options
+        self._console = console
+        self._notes: list[str] = []
+        self._plan = _plan(options)
+        self._supervisor = Supervisor(self._plan.folder, self._note)
+        self._sources = Sources(
+            api_url=self._plan.api_url,
+            bank_url=self._plan.bank_url,
+            world_url=self._plan.world_url,
+            operator_key=self._plan.keys.operator,
+        )
+        self._observer: Observer | None = None
+
+    def execute(self) -> Summary:
+        """Run until the end that was asked for, or Ctrl-C; return the summary.
+
+        Raises `ProgramDied` or `NotReady`; everything is stopped in any case.
+        """
+        try:
+            observer = self._start()
+            try:
+                self._watch(observer)
+            except KeyboardInterrupt:
+                self._console.print("stopping ...")
+            return self._sum_up(observer)
+        finally:
+            if self._observer is not None:
+                self._observer.stop()
+            self._supervisor.stop()
+            self._sources.close()
+
+    def _note(self, text: str) -> None:
+        self._notes.append(text)
+        if self._options.as_json:
+            self._console.print(text)
+
+    def _start(self) -> Observer:
+        plan, supervisor = self._plan, self._supervisor
+        broker = self._options.broker
+        if ":" not in broker:
+            self._say(f"broker ({broker})")
+            broker = supervisor.start(plan.broker(broker))
+        self._say("api and banks")
+        supervisor.start_all([plan.api(broker), plan.bank()])
+        self._say("workers and trainer")
+        supervisor.start_all([*plan.workers(broker), plan.trainer(broker)])
+        self._observer = observer = Observer(broker)
+        observer.start()
+        self._say("world: opens accounts and posts some days of history")
+        supervisor.start(plan.world())
+        observer.live_from_us = wall_us()
+        return observer
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"[dim]starting[/] {text}")
+
+    def _watch(self, observer: Observer) -> None:
+        """Show the run until the world is done."""
+        if self._options.as_json or not self._console.is_terminal:
+            while self._going_on(QUIET_REFRESH_S):
+                pass
+            return
+        with Live(console=self._console, refresh_per_second=4) as live:
+            while self._going_on(REFRESH_S):
+                live.update(
+                    live_view(
+                        world=self._sources.world(),
+                        observer=observer,
+                        samples=self._samples(),
+                        addresses=self._addresses(),
+                        notes=self._notes,
+                    )
+                )
+
+    def _going_on(self, pause_s: float) -> bool:
+        time.sleep(pause_s)
+        self._supervisor.check()
+        world = self._sources.world()
+        return world is None or world.phase != "done"
+
+    def _samples(self) -> Samples:
+        urls = [running.program.metrics_url for running in self._supervisor.running]
+        return merge(self._sources.samples(url) for url in urls if url)
+
+    def _addresses(self) -> list[tuple[str, str]]:
+        pages = [("API", f"{self._plan.api_url}/docs")]
+        pages += [
+            (running.program.name, running.program.metrics_url)
+            for running in self._supervisor.running
+            if running.program.metrics_url
+        ]
+        return [*pages, ("logs", str(self._plan.folder))]
+
+    def _settle(self) -> Any:
+        """Wait (bounded) until what was accepted is assessed and every bank has answered; return the statistics."""
+        deadline = time.monotonic() + SETTLE_TIMEOUT_S
+        while True:
+            stats = self._sources.api("/v1/stats")
+            if stats["settled"] or time.monotonic() > deadline:
+                return stats
+            self._supervisor.check()
+            time.sleep(SETTLE_POLL_S)
+
+    def _sum_up(self, observer: Observer) -> Summary:
+        stats = self._settle()
+        verdict = self._sources.api("/v1/verify", timeout_s=VERIFY_TIMEOUT_S)
+        ledger = self._sources.bank("/ledger/check")
+        breaches = [*verdict["breaches"], *([] if ledger["balanced"] else ["a bank's ledger does not balance"])]
+        world = self._sources.world()
+        if world is None:
+            raise NotReady("world", 0.0, self._supervisor.find("world").tail())
+        samples, running = self._samples(), self._supervisor.running
+        return Summary(
+            broker=self._options.broker,
+            seconds=round(world.live_s, 1),
+            transfers=TransferCounts(
+                accepted=stats["transfers"]["accepted"],
+                assessed=stats["transfers"]["assessed"],
+                duplicate=total(samples, "sluice_transfers_duplicate_total"),
+                dead=total(samples, "sluice_dead_letters_total"),
+            ),
+            rate_tps=world.rate_tps,
+            bands=dict(observer.bands),
+            latency_ms=Latencies(
+                accept_to_assess=observer.latency(),
+                assess_to_stop_confirmed=histogram_quantiles(samples, "sluice_stop_confirm_latency_seconds"),
+            ),
+            orders=Orders(**{kind: stats["orders"].get(kind, {}) for kind in Orders.__struct_fields__}),
+            money_fen=world.money_fen,
+            false_stops=world.false_stops,
+            customers=world.customers,
+            simulated_days=world.simulated_days,
+            restarts={each.program.name: each.restarts for each in running if each.restarts},
+            reconciled=not breaches,
+            breaches=breaches,
+        )
+
+
+def _plan(options: UpOptions) -> Plan:
+    settings = WorldSettings(
+        seed=options.seed, customers=options.customers, rate_tps=options.rate_tps, seconds=options.seconds
+    )
+    return Plan(
+        folder=Path(".run") / f"up-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
+        ports=free_ports(options.workers),
+        keys=Keys.generate(),
+        clock=format_clock(derive_clock(settings, wall_us())),
+        seed=options.seed,
+        customers=options.customers,
+        rate_tps=options.rate_tps,
+        seconds=options.seconds,
+    )
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def run_up(options: UpOptions) -> int:
+    """Run everything and print the summary; return 0 if all of it reconciles."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    console = Console(stderr=options.as_json)
+    run = Run(options, console)
+    try:
+        summary = run.execute()
+    except (ProgramDied, NotReady) as error:
+        console.print(f"[bold red]{error}[/]", highlight=False)
+        return EXIT_DIED
+    except KeyboardInterrupt:
+        console.print("stopped before the world was live")
+        return EXIT_DIED
+    except httpx.HTTPError as error:
+        console.print(f"[bold red]a program did not answer: {error!r}[/]", highlight=False)
+        return EXIT_DIED
+    if options.as_json:
+        sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
+    else:
+        console.print(summary_table(summary))
+    return 0 if summary.reconciled else EXIT_NOT_RECONCILED
