@@ -12,6 +12,7 @@ import structlog
 from stream.continuity import Continuity, LogReader, OffsetGap
 from stream.crash import End
 from stream.deadletter import Brake
+from stream.driver import Chunk
 from stream.epoch import Committer
 from stream.exitcodes import ExitCode
 from stream.sender import Sender
@@ -39,8 +40,8 @@ class Engine(NamedTuple):
     log_reader: LogReader
     brake: Brake
     end: End
-    is_current: Callable[[Any], bool]
-    """Whether a record belongs to the assignment in force and the flow is open."""
+    is_current: Callable[[int], bool]
+    """Whether a generation of the group is the one in force and the flow is open."""
 
 
 class Runner:
@@ -52,18 +53,18 @@ class Runner:
         self._batch_size = BATCH_SIZE.labels(name)
         self._latency = STAGE_LATENCY.labels(name)
 
-    async def work(self, events: Sequence[Any]) -> None:
+    async def work(self, chunks: Sequence[Chunk]) -> None:
         """Take a batch as far as it goes without waiting: applied, sent, noted in the open epoch."""
         engine = self._engine
         await engine.sender.room()
-        records = await self._admitted([event.message for event in events])
+        chunks = await self._admitted(chunks)
+        records = [record for chunk in chunks for record in chunk.records]
         if not records:
             return
         outcome = self._stage.run(records)
         self._send(outcome)
-        epoch = engine.committer.epoch
-        epoch.dirty.update(outcome.dirty)
-        engine.committer.note({place: engine.continuity.position(place) for place in {r.tp for r in records}})
+        engine.committer.epoch.dirty.update(outcome.dirty)
+        engine.committer.note({chunk.place: engine.continuity.position(chunk.place) for chunk in chunks})
         engine.brake.count(good=len(records) - outcome.bad, bad=outcome.bad)
         self._batch_size.observe(len(records))
 
@@ -78,18 +79,18 @@ class Runner:
         for accepted in accepted_us:
             self._latency.observe(max(now_us - accepted, 0) / 1_000_000)
 
-    async def _admitted(self, records: list[Any]) -> list[Any]:
-        """Return the records that belong to the assignment in force, none of them after a gap."""
+    async def _admitted(self, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
+        """Return the chunks that belong to the assignment in force, none of them after a gap."""
         engine = self._engine
         while True:
-            records = [r for r in records if engine.is_current(r) and engine.continuity.owns(r.tp)]
+            chunks = [c for c in chunks if engine.is_current(c.generation) and engine.continuity.owns(c.place)]
             try:
-                for record in records:
-                    engine.continuity.admit(record.tp, record.offset)
+                for chunk in chunks:
+                    engine.continuity.admit(chunk.place, [record.offset for record in chunk.records])
             except OffsetGap as gap:
                 await self._examine(gap)
             else:
-                return records
+                return chunks
 
     async def _examine(self, gap: OffsetGap) -> None:
         """End the worker over a gap, unless the log itself has it; then go on, loudly."""
@@ -118,8 +119,8 @@ def attach_agent(app: Any, topic: str, runner: Runner, *, limit: int, end: End) 
 
     async def agent(stream: Any) -> None:
         try:
-            async for events in stream.batches(limit):
-                await runner.work(events)
+            async for chunks in stream.batches(limit):
+                await runner.work(chunks)
         except Exception as error:
             log.error("agent failed", topic=topic, exc_info=error)
             end(ExitCode.ENGINE_FAILED, f"the agent of {topic} failed: {error!r}")

@@ -8,7 +8,7 @@ broker's log can tell which; `LogReader` asks it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -50,16 +50,22 @@ class Continuity:
         """Return whether this worker owns a partition."""
         return place in self._next
 
-    def admit(self, place: TP, offset: int) -> None:
-        """Note the offset of a record; raise `OffsetGap` if it is later than the next one.
+    def admit(self, place: TP, offsets: Sequence[int]) -> None:
+        """Note ascending offsets of a partition; raise `OffsetGap` at the first that is later than the next one.
 
         Earlier offsets are redeliveries and pass.
         """
         expected = self._next[place]
-        if offset > expected:
-            raise OffsetGap(place, expected, offset)
-        if offset == expected:
-            self._next[place] = offset + 1
+        if offsets[0] == expected and offsets[-1] == expected + len(offsets) - 1:
+            self._next[place] = offsets[-1] + 1
+            return
+        for offset in offsets:
+            if offset > expected:
+                self._next[place] = expected
+                raise OffsetGap(place, expected, offset)
+            if offset == expected:
+                expected += 1
+        self._next[place] = expected
 
 
 class LogReader:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Final, cast
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, cast
 
 import faust
 from aiokafka.consumer.group_coordinator import OffsetCommitRequest
 from faust.streams import Stream
+from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from mode.utils.objects import cached_property
@@ -21,8 +22,11 @@ from mode.utils.objects import cached_property
 from stream.flow import KeepingFlow
 from stream.settings import WorkerSettings
 
-YIELD_EVERY: Final = 100
-"""Records handed to the agents before they get a turn."""
+CHUNK_MAX: Final = 200
+"""Most records of one partition that are handed over as one."""
+
+FETCH_TIMEOUT_S: Final = 1.0
+FULL_WAIT_S: Final = 0.001
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long Python lets the fetching thread wait for the working one, and the reverse."""
@@ -30,14 +34,22 @@ SWITCH_INTERVAL_S: Final = 0.0005
 HEARTBEATS_PER_SESSION: Final = 6
 REBALANCE_TIMEOUT_S: Final = 20.0
 REQUEST_TIMEOUT_S: Final = 30.0
-STREAM_BUFFER: Final = 8_192
-"""Records that Faust holds for one stage before it stops fetching for it."""
+STREAM_BUFFER: Final = 64
+"""Chunks held for one stage before nothing more is fetched."""
 
 MAX_POLL_RECORDS: Final = 2_000
 
 
 Positions = Callable[[Mapping[TP, int]], None]
 """Told where each partition of the stages goes on, before its first record comes."""
+
+
+class Chunk(NamedTuple):
+    """Records of one partition in their order, as aiokafka gives them, and the generation that fetched them."""
+
+    place: TP
+    generation: int
+    records: Sequence[Any]
 
 
 class ConsumerThread(stock.AIOKafkaConsumerThread):
@@ -88,25 +100,41 @@ class Consumer(stock.Consumer):
         return bool(mine) and await self._commit(mine)
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        """Hand records to the agents' queues for ever.
+        """Hand records to the agents' queues for ever, all that came of a partition at once.
 
-        The stock loop makes two tasks for every record, so that a hand-over can
-        be given up when the flow is suspended. Here it just waits: a suspended
-        flow is resumed after the rebalance, and a full queue is cleared by it.
+        The stock loop makes two tasks and several objects for every record.
+        Here only changelog records go its way. What is fetched while the flow is
+        stopped is dropped: a rebalance is under way, and it ends by `perform_seek`.
         """
-        callback, read_offset = self.callback, self._read_offset
-        handed = 0
         while not (self._stopped.is_set() or fetcher._stopped.is_set()):
-            async for place, message in self.getmany(timeout=1.0):
-                known = read_offset[place]
-                if known is not None and message.offset < known:
+            fetched, active = await self._wait_next_records(timeout=FETCH_TIMEOUT_S)
+            generation = self.app.consumer_generation_id
+            for place, records in (fetched or {}).items():
+                if not self.flow_active or generation != self.app.consumer_generation_id:
+                    break
+                if active is not None and place not in active:
                     continue
-                await callback(message)
-                read_offset[place] = message.offset
-                handed += 1
-                if handed % YIELD_EVERY == 0:
-                    await asyncio.sleep(0)
+                if self._is_changelog_tp(place):
+                    await self._hand_to_recovery(place, records)
+                else:
+                    await self._hand_to_stage(place, records, generation)
             await asyncio.sleep(0)
+
+    async def _hand_to_recovery(self, place: Any, records: Sequence[Any]) -> None:
+        for record in records:
+            await self.callback(self._to_message(place, record))
+            self._read_offset[place] = record.offset
+
+    async def _hand_to_stage(self, place: Any, records: Sequence[Any], generation: int) -> None:
+        (channel,) = cast(Any, self.app.topics)._tp_index[place]
+        queue = channel.queue
+        for start in range(0, len(records), CHUNK_MAX):
+            while queue.full():
+                if not self.flow_active:
+                    return
+                await asyncio.sleep(FULL_WAIT_S)
+            queue.put_nowait(Chunk(ensure_TP(place), generation, records[start : start + CHUNK_MAX]))
+        self._read_offset[place] = records[-1].offset
 
 
 class BatchStream(Stream[Any]):
@@ -117,17 +145,19 @@ class BatchStream(Stream[Any]):
     work before it has let it become. Nothing is acknowledged (see `stream.epoch`).
     """
 
-    async def batches(self, limit: int) -> AsyncIterator[list[Any]]:
-        """Yield non-empty lists of at most ``limit`` events, for ever."""
+    async def batches(self, limit: int) -> AsyncIterator[list[Chunk]]:
+        """Yield non-empty lists of chunks, for ever; a list goes beyond ``limit`` records by less than a chunk."""
         queue = cast(Any, self.channel).queue
         while not self.should_stop:
             try:
-                events = [await queue.get()]
+                chunks = [await queue.get()]
             except StopAsyncIteration:  # how Faust ends a channel
                 return
-            while len(events) < limit and not queue.empty():
-                events.append(queue.get_nowait())
-            yield events
+            size = len(chunks[0].records)
+            while size < limit and not queue.empty():
+                chunks.append(queue.get_nowait())
+                size += len(chunks[-1].records)
+            yield chunks
 
 
 class Transport(stock.Transport):

@@ -76,10 +76,9 @@ class ScoringEngine:
         for topic, name, stage in ((Topic.TRANSFERS, "debited", debit), (Topic.CREDITS, "assessed", credit)):
             attach_agent(self.app, topic, Runner(name, stage, engine), limit=settings.batch_max, end=self._end)
 
-    def _is_current(self, record: Any) -> bool:
-        """Return whether a record belongs to the assignment in force and did not wait over a rebalance."""
-        app = self.app
-        return bool(app.flow_control.is_active() and record.generation_id == app.consumer_generation_id)
+    def _is_current(self, generation: int) -> bool:
+        """Return whether records of this generation may be worked on; what waited over a rebalance may not."""
+        return bool(self.app.flow_control.is_active() and generation == self.app.consumer_generation_id)
 
     def _on_positions(self, positions: Mapping[TP, int]) -> None:
         self._continuity.start(positions)

@@ -40,7 +40,7 @@ REPOSTED: Final = TRANSFERS_DUPLICATE.labels("reposted")
 
 
 class Incoming(Protocol):
-    """A record as Faust delivers it."""
+    """A record as aiokafka gives it; ``timestamp`` in milliseconds."""
 
     topic: str
     partition: int
@@ -48,7 +48,7 @@ class Incoming(Protocol):
     key: bytes | None
     value: bytes | None
     headers: Any
-    timestamp: float
+    timestamp: int
 
 
 class Output(NamedTuple):
@@ -268,4 +268,4 @@ def accepted_time(record: Incoming) -> int:
     for name, value in record.headers or ():
         if name == ACCEPTED_HEADER and value and len(value) <= MAX_HEADER_BYTES and value.isdigit():
             return int(value)
-    return int(record.timestamp * 1_000_000)
+    return record.timestamp * 1000
