@@ -69,8 +69,8 @@ class StageTimes(msgspec.Struct, frozen=True, omit_defaults=True):
 class DebitView(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the payer's side knows of a transfer; travels with it on ``credits``.
 
-    ``features`` is the payer half of the feature vector, in the order of the
-    feature set it was made with.
+    ``features`` holds the payer's facts, from which the payer half of the feature
+    vector is made, in the order of the feature set they were made with.
     """
 
     features: tuple[float, ...]

@@ -17,7 +17,7 @@ from zlib import crc32
 
 import msgspec
 
-from models.risk.windows import DAY_S
+from models.risk.windows import DAY_S, HOUR_S, WEEK_S
 
 PEERS_KEPT: Final = 24
 BLOOM_BITS: Final = 512
@@ -26,6 +26,9 @@ BLOOM_FULL: Final = BLOOM_BITS // 3
 
 DAY_BITS: Final = 64
 DAYS_KEPT: Final = 7
+DAY_MASK: Final = (1 << DAY_BITS) - 1
+LINEAR_COUNT: Final = tuple(round(DAY_BITS * log(DAY_BITS / max(DAY_BITS - used, 0.5))) for used in range(DAY_BITS + 1))
+"""Estimated number of peers by bits set; the full bitmap says 311."""
 
 
 class Peers(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -65,43 +68,65 @@ def first_contact_s(peers: Peers, peer: int) -> int:
     return 0 if peers.bloom and _in_bloom(peers, peer) else -1
 
 
-def distinct_since(peers: Peers, since_s: int) -> int:
-    """Return how many peers were met at or after ``since_s``; exact up to `PEERS_KEPT`, then estimated."""
-    kept = len(peers.last_s) - bisect_left(peers.last_s, since_s)
-    return kept if kept < PEERS_KEPT else kept + _pushed_out_since(peers, since_s)
+def last_contact_s(peers: Peers, peer: int) -> int:
+    """Return the second of the latest contact, 0 if only the filter knows the peer, -1 if nobody does."""
+    if peer in peers.hashes:
+        return peers.last_s[peers.hashes.index(peer)]
+    return 0 if peers.bloom and _in_bloom(peers, peer) else -1
 
 
-def new_since(peers: Peers, since_s: int) -> int:
-    """Return how many of the kept peers were met for the first time at or after ``since_s``."""
-    first_s = peers.first_s[bisect_left(peers.last_s, since_s) :]
-    return sum(map(since_s.__le__, first_s)) if first_s else 0
+Circle = tuple[int, int, int, int, int]
+"""Distinct peers of 1 h, 24 h and 7 d, those first met within 24 h, and all ever met."""
+
+
+def circle(peers: Peers, now_s: int) -> Circle:
+    """Return how many peers there were, at clock ``now_s`` (windows to the second).
+
+    Exact while at most `PEERS_KEPT` fall into the window, then an estimate; the
+    newly met are counted among those kept.
+    """
+    last_s = peers.last_s
+    week_s, day_s = now_s - WEEK_S, now_s - DAY_S
+    if not last_s or last_s[-1] < week_s:
+        return (0, 0, 0, 0, peers.ever)
+    size, week = len(last_s), bisect_left(last_s, week_s)
+    of_week = size - week
+    if of_week == PEERS_KEPT and peers.days:
+        of_week += _pushed_out_since(peers, week_s)
+    if last_s[-1] < day_s:
+        return (0, 0, of_week, 0, peers.ever)
+    day = bisect_left(last_s, day_s, week)
+    of_day = size - day
+    new = sum([first >= day_s for first in peers.first_s[day:]])
+    if of_day == PEERS_KEPT and peers.days:
+        of_day += _pushed_out_since(peers, day_s)
+    hour_s = now_s - HOUR_S
+    of_hour = size - bisect_left(last_s, hour_s, day) if last_s[-1] >= hour_s else 0
+    return (of_hour, of_day, of_week, new, peers.ever)
 
 
 def meet(peers: Peers, peer: int, at_s: int) -> Peers:
     """Return the memory after a contact at second ``at_s``, in any order of time."""
-    hashes, first_s, last_s = peers.hashes, peers.first_s, peers.last_s
+    ever, hashes, first_s, last_s = peers.ever, peers.hashes, peers.first_s, peers.last_s
+    first = last = at_s
     if peer in hashes:
         index = hashes.index(peer)
         first, last = min(first_s[index], at_s), max(last_s[index], at_s)
         hashes, first_s, last_s = _without(hashes, index), _without(first_s, index), _without(last_s, index)
-        ever = peers.ever
     else:
-        ever = peers.ever + (not (peers.bloom and _in_bloom(peers, peer)))
-        first = last = at_s
+        if not (peers.bloom and _in_bloom(peers, peer)):
+            ever += 1
         if len(hashes) >= PEERS_KEPT:
             peers = _push_out(peers)
             hashes, first_s, last_s = hashes[1:], first_s[1:], last_s[1:]
-    place = bisect_right(last_s, last)
-    return Peers(
-        ever,
-        (*hashes[:place], peer, *hashes[place:]),
-        (*first_s[:place], first, *first_s[place:]),
-        (*last_s[:place], last, *last_s[place:]),
-        peers.bloom,
-        peers.bloom_before,
-        peers.day,
-        peers.days,
-    )
+    if not last_s or last >= last_s[-1]:
+        hashes, first_s, last_s = (*hashes, peer), (*first_s, first), (*last_s, last)
+    else:
+        place = bisect_right(last_s, last)
+        hashes = (*hashes[:place], peer, *hashes[place:])
+        first_s = (*first_s[:place], first, *first_s[place:])
+        last_s = (*last_s[:place], last, *last_s[place:])
+    return Peers(ever, hashes, first_s, last_s, peers.bloom, peers.bloom_before, peers.day, peers.days)
 
 
 def _without(column: tuple[int, ...], index: int) -> tuple[int, ...]:
@@ -114,10 +139,16 @@ def _bloom_mask(peer: int) -> int:
 
 
 def _in_bloom(peers: Peers, peer: int) -> bool:
-    mask = _bloom_mask(peer)
-    if int.from_bytes(peers.bloom, "little") & mask == mask:
-        return True
-    return int.from_bytes(peers.bloom_before, "little") & mask == mask
+    return _has(peers.bloom, peer) or (bool(peers.bloom_before) and _has(peers.bloom_before, peer))
+
+
+def _has(bloom: bytes, peer: int) -> bool:
+    """Return whether the peer's three bits are set, least significant bit of the first byte first."""
+    return bool(
+        bloom[peer >> 3 & 63] >> (peer & 7) & 1
+        and bloom[peer >> 12 & 63] >> (peer >> 9 & 7) & 1
+        and bloom[peer >> 21 & 63] >> (peer >> 18 & 7) & 1
+    )
 
 
 def _push_out(peers: Peers) -> Peers:
@@ -148,8 +179,7 @@ def _pushed_out_since(peers: Peers, since_s: int) -> int:
     if days <= 0 or not peers.days:
         return 0
     bitmaps = int.from_bytes(peers.days, "little")
-    union = 0
-    for back in range(days):
+    union = bitmaps
+    for back in range(1, days):
         union |= bitmaps >> DAY_BITS * back
-    empty = DAY_BITS - (union & (1 << DAY_BITS) - 1).bit_count()
-    return round(DAY_BITS * log(DAY_BITS / max(empty, 0.5)))
+    return LINEAR_COUNT[(union & DAY_MASK).bit_count()]

@@ -19,7 +19,7 @@ import msgspec
 
 from models.money.types import Transfer
 from models.risk.peers import NO_PEERS, Peers, meet, peer_hash
-from models.risk.windows import EMPTY_FLOW, Flow, add
+from models.risk.windows import EMPTY_FLOW, SUM_LIMIT_FEN, Flow, add
 
 LATE_TOLERANCE_S: Final = 3_600
 """How far behind the clock an event may be and still count in the windows (ours)."""
@@ -88,10 +88,14 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def observe_debit(self, transfer: Transfer) -> AccountProfile:
         """Return the profile of the payer after ``transfer``."""
+        peer = peer_hash(transfer.payee_bank, transfer.payee_account)
+        return self.after_debit(transfer, peer, id_digest(transfer.transfer_id))
+
+    def after_debit(self, transfer: Transfer, peer: int, digest: bytes) -> AccountProfile:
+        """Return the same as `observe_debit`, with the hashes that the caller has already made."""
         at_us = transfer.occurred_us
         at_s, now_us = at_us // 1_000_000, max(at_us, self.latest_us)
-        peer = peer_hash(transfer.payee_bank, transfer.payee_account)
-        ids = self.debit_ids[-(IDS_KEPT - 1) * ID_BYTES :] + id_digest(transfer.transfer_id)
+        ids = self.debit_ids[-(IDS_KEPT - 1) * ID_BYTES :] + digest
         if self.is_late(at_us):
             return msgspec.structs.replace(
                 self, outflow=_count_only(self.outflow), payees=_know(self.payees, peer, at_s), debit_ids=ids
@@ -174,20 +178,27 @@ def balance_after(profile: AccountProfile, told_fen: int | None, change_fen: int
     """Return the balance after a transfer: as told, else carried on from the last one told, else None."""
     if told_fen is not None:
         return told_fen
-    return None if profile.balance_fen is None else profile.balance_fen + change_fen
+    if profile.balance_fen is None:
+        return None
+    return min(max(profile.balance_fen + change_fen, -SUM_LIMIT_FEN), SUM_LIMIT_FEN)
 
 
 def remember(recent: Recent, at_s: int, peer: int, fen: int) -> Recent:
     """Return the ring with one more event in its place by time; the oldest leaves when it is full."""
-    times = recent.at_s
-    place = len(times) if not times or times[-1] <= at_s else bisect_right(times, at_s)
-    start = max(len(times) + 1 - RECENT_KEPT, 0)
+    times, peers, fens = recent.at_s, recent.peers, recent.fens
+    if not times or times[-1] <= at_s:
+        if len(times) < RECENT_KEPT:
+            return Recent((*times, at_s), (*peers, peer), (*fens, fen))
+        return Recent((*times[1:], at_s), (*peers[1:], peer), (*fens[1:], fen))
+    place = bisect_right(times, at_s)
+    start = len(times) + 1 - RECENT_KEPT
     if place < start:
         return recent
+    start = max(start, 0)
     return Recent(
         (*times[start:place], at_s, *times[place:]),
-        (*recent.peers[start:place], peer, *recent.peers[place:]),
-        (*recent.fens[start:place], fen, *recent.fens[place:]),
+        (*peers[start:place], peer, *peers[place:]),
+        (*fens[start:place], fen, *fens[place:]),
     )
 
 

@@ -14,14 +14,14 @@ import numpy as np
 
 from models.money.types import Transfer
 from models.risk.assessment import AccountLists, Assessment, Band, DebitView, DetectorScore, ListLevel, Reason
-from models.risk.features import DEBIT_FEATURES, FEATURE_SET
+from models.risk.facts import PAYER_FACTS, Facts, payee_facts, payer_facts
+from models.risk.features import FEATURE_INDEX, FEATURE_SET, features_of
 from models.risk.panel import Panel, RulesOnly
-from models.risk.payee_side import credit_features
-from models.risk.payer_side import debit_features
+from models.risk.peers import peer_hash
 from models.risk.profile import AccountProfile, id_digest
-from models.risk.rules.book import EDITION, RULES, Hit, hits_of, noisy_or, shares
-from models.risk.rules.settings import DEFAULT_RULES, RuleSettings, rule_book_version
-from models.risk.rules.texts import reason_of
+from models.risk.rules.book import RULES, Hit, RuleBook, noisy_or, shares
+from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
+from models.risk.rules.texts import listed_reason, panel_reason, reason_of
 
 
 class ForeignFeaturesError(ValueError):
@@ -37,6 +37,7 @@ class Bands(msgspec.Struct, frozen=True, kw_only=True):
 
 DEFAULT_BANDS: Final = Bands()
 RULES_ONLY: Final = RulesOnly()
+_RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
 
 
 class Debited(msgspec.Struct, frozen=True, gc=False):
@@ -48,10 +49,10 @@ class Debited(msgspec.Struct, frozen=True, gc=False):
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
-    """A transfer with all its features and rule hits, before the panel has spoken."""
+    """A transfer with all facts of both sides and the rules' hits, before the panel has spoken."""
 
     transfer: Transfer
-    features: tuple[float, ...]
+    facts: Facts
     lists: AccountLists
     hits: tuple[Hit, ...]
     rule_risk: float
@@ -71,11 +72,11 @@ class Scorer:
     def __init__(
         self, *, rules: RuleSettings = DEFAULT_RULES, bands: Bands = DEFAULT_BANDS, panel: Panel = RULES_ONLY
     ) -> None:
-        self._rules = rules
+        self._book = RuleBook(rules)
         self._bands = bands
         self._panel = panel
         self.feature_set = FEATURE_SET
-        self.rule_book = rule_book_version(rules, EDITION)
+        self.rule_book = self._book.version
 
     @property
     def panel(self) -> Panel:
@@ -84,46 +85,51 @@ class Scorer:
 
     def with_panel(self, panel: Panel) -> Scorer:
         """Return a scorer with the same rules and another panel."""
-        return Scorer(rules=self._rules, bands=self._bands, panel=panel)
+        return Scorer(rules=self._book.settings, bands=self._bands, panel=panel)
 
     def debit(self, profile: AccountProfile, transfer: Transfer) -> Debited:
         """Return the payer's profile after the transfer, and what it knew before."""
         late = profile.is_late(transfer.occurred_us)
-        if profile.has_debit(id_digest(transfer.transfer_id)):
+        digest = id_digest(transfer.transfer_id)
+        if profile.has_debit(digest):
             return Debited(profile, None, late)
-        view = DebitView(debit_features(profile, transfer), FEATURE_SET)
-        return Debited(profile.observe_debit(transfer), view, late)
+        peer = peer_hash(transfer.payee_bank, transfer.payee_account)
+        view = DebitView(payer_facts(profile, transfer, peer), FEATURE_SET)
+        return Debited(profile.after_debit(transfer, peer, digest), view, late)
 
     def credit(self, profile: AccountProfile, transfer: Transfer, view: DebitView, lists: AccountLists) -> Credited:
         """Return the payee's profile after the transfer, and the draft; raise `ForeignFeaturesError`."""
-        if view.feature_set != FEATURE_SET or len(view.features) != len(DEBIT_FEATURES):
+        if view.feature_set != FEATURE_SET or len(view.features) != len(PAYER_FACTS):
             raise ForeignFeaturesError(f"view of feature set {view.feature_set!r}, scorer of {FEATURE_SET!r}")
-        features = view.features + credit_features(profile, transfer)
-        hits = hits_of(features, self._rules)
+        facts = view.features + payee_facts(profile, transfer)
+        hits = self._book.hits(facts)
         risk = noisy_or(hits)
-        draft = Draft(transfer, features, lists, hits, risk)
+        draft = Draft(transfer, facts, lists, hits, risk)
         return Credited(profile.observe_credit(transfer, risk), draft, profile.is_late(transfer.occurred_us))
 
     def judge(self, drafts: Sequence[Draft]) -> list[Assessment]:
         """Return one assessment for each draft; the result does not depend on the batching."""
         if not drafts:
             return []
-        rows = np.array([draft.features for draft in drafts], dtype=np.float64)
-        spoken = self._panel.score(rows, np.array([draft.rule_risk for draft in drafts], dtype=np.float64))
+        facts = np.array([draft.facts for draft in drafts], dtype=np.float64)
+        rows = features_of(facts, np.array([draft.rule_risk for draft in drafts], dtype=np.float64))
+        spoken = self._panel.score(rows, rows[:, _RULE_RISK])
         return [
-            self._assess(draft, risk, scores)
-            for draft, risk, scores in zip(drafts, spoken.risks, spoken.scores, strict=True)
+            self._assess(draft, tuple(row), risk, scores)
+            for draft, row, risk, scores in zip(drafts, rows.tolist(), spoken.risks, spoken.scores, strict=True)
         ]
 
-    def _assess(self, draft: Draft, risk: float, scores: tuple[DetectorScore, ...]) -> Assessment:
+    def _assess(
+        self, draft: Draft, features: tuple[float, ...], risk: float, scores: tuple[DetectorScore, ...]
+    ) -> Assessment:
         lists = draft.lists
-        risk, band, listed = self._decide(risk, lists)
+        listed_risk, band, listed = self._decide(risk, lists)
         return Assessment(
             transfer=draft.transfer,
-            risk=risk,
+            risk=listed_risk,
             band=band,
             reasons=listed if band is Band.ALLOW else listed + self._reasons(draft, risk, scores),
-            features=draft.features,
+            features=features,
             feature_set=FEATURE_SET,
             rule_book=self.rule_book,
             scores=scores,
@@ -131,30 +137,16 @@ class Scorer:
         )
 
     def _decide(self, risk: float, lists: AccountLists) -> tuple[float, Band, tuple[Reason, ...]]:
+        """Return risk, band and reasons after the lists: black stops at once, white beats any score, grey raises it."""
         payer, payee = lists.payer, lists.payee
-        if payee is ListLevel.BLACK:
-            return (
-                1.0,
-                Band.STOP,
-                (_listed("3004", "收款账户在涉案账户名单上", "the payee is on the list of involved accounts"),),
-            )
-        if payer is ListLevel.BLACK:
-            return (
-                1.0,
-                Band.STOP,
-                (_listed("3005", "付款账户在涉案账户名单上", "the payer is on the list of involved accounts"),),
-            )
+        if ListLevel.BLACK in (payer, payee):
+            return 1.0, Band.STOP, (listed_reason("3004" if payee is ListLevel.BLACK else "3005", 1.0),)
         if ListLevel.WHITE in (payer, payee):
-            return (
-                risk,
-                Band.ALLOW,
-                (_listed("0302", "账户在白名单上，不予止付", "an account is on the white list: not stopped"),),
-            )
-        reasons: tuple[Reason, ...] = ()
+            return risk, Band.ALLOW, (listed_reason("0302", 1.0),)
         if ListLevel.GREY in (payer, payee):
-            risk = 1.0 - (1.0 - risk) * (1.0 - self._rules.grey.weight)
-            reasons = (_listed("L003", "账户在可疑账户名单上", "an account is on the list of suspicious accounts"),)
-        return risk, self._band(risk), reasons
+            raised = 1.0 - (1.0 - risk) * (1.0 - self._book.settings.grey.weight)
+            return raised, self._band(raised), (listed_reason("L002", raised - risk),)
+        return risk, self._band(risk), ()
 
     def _band(self, risk: float) -> Band:
         if risk >= self._bands.stop:
@@ -162,29 +154,12 @@ class Scorer:
         return Band.WATCH if risk >= self._bands.watch else Band.ALLOW
 
     def _reasons(self, draft: Draft, risk: float, scores: tuple[DetectorScore, ...]) -> tuple[Reason, ...]:
-        hits = draft.hits
+        """Return the grounds of ``risk`` by weight; what the detectors add to the rules has a ground of its own."""
+        by_rules = min(draft.rule_risk, risk)
         reasons = [
-            reason_of(RULES[index].code, share * min(draft.rule_risk, risk), draft.features)
-            for (index, _), share in zip(hits, shares(hits), strict=True)
+            reason_of(RULES[index].code, by_rules * share, draft.facts)
+            for (index, _), share in zip(draft.hits, shares(draft.hits), strict=True)
         ]
-        if risk > draft.rule_risk and scores:
-            reasons.append(_panel_reason(risk - draft.rule_risk, scores))
+        if risk > by_rules and scores:
+            reasons.append(panel_reason(risk - by_rules, scores))
         return tuple(sorted(reasons, key=lambda reason: (-reason.weight, reason.code)))
-
-
-def _listed(code: str, zh: str, en: str) -> Reason:
-    return Reason(code=code, weight=1.0, zh=zh, en=en)
-
-
-def _panel_reason(weight: float, scores: tuple[DetectorScore, ...]) -> Reason:
-    """Return the platform's code 9999 (other, free text) for risk that detectors add to the rules'."""
-    evidence: dict[str, float | int | str] = {score.name: round(score.score, 4) for score in scores}
-    named_zh = "、".join(f"{name} {value}" for name, value in evidence.items())
-    named_en = ", ".join(f"{name} {value}" for name, value in evidence.items())
-    return Reason(
-        code="9999",
-        weight=weight,
-        zh=f"检测模型评分偏高：{named_zh}",
-        en=f"detectors score high: {named_en}",
-        evidence=evidence,
-    )

@@ -29,8 +29,8 @@ WINDOWS: Final = ((60, 10), (600, 60), (HOUR_S, 300), (DAY_S, 10_800), (WEEK_S, 
 COMPACT_AT: Final = 46
 """Number of entries that sets off a merge; a merge leaves at most 43 (5 windows: 6 + 10 + 12 + 8 + 7)."""
 
-SUM_LIMIT_FEN: Final = 10**18
-"""Sums saturate here: what must be added beyond it is dropped (10 quadrillion yuan in a week)."""
+SUM_LIMIT_FEN: Final = 8 * 10**15
+"""Sums saturate here, where a double still holds every fen (80 trillion yuan in a week)."""
 
 Totals = tuple[int, int, int, int, int, int, int, int, int, int]
 """``(count, fen)`` of the five windows, shortest window first."""
@@ -55,36 +55,48 @@ class Flow(msgspec.Struct, frozen=True, array_like=True, gc=False):
 EMPTY_FLOW: Final = Flow()
 
 
-def window_totals(flow: Flow, now_s: int) -> Totals:
-    """Return counts and sums of all windows at clock ``now_s`` (not before any event).
+Cuts = tuple[int, int, int, int, int]
 
-    >>> window_totals(add(EMPTY_FLOW, at_s=100, now_s=100, fen=5), now_s=165)
+
+def window_cuts(now_s: int) -> Cuts:
+    """Return the first second inside each window at clock ``now_s``, shortest window first."""
+    return (
+        (now_s // 10 - 5) * 10,
+        (now_s // 60 - 9) * 60,
+        (now_s // 300 - 11) * 300,
+        (now_s // 10_800 - 7) * 10_800,
+        (now_s // 86_400 - 6) * 86_400,
+    )
+
+
+def window_totals(flow: Flow, cuts: Cuts) -> Totals:
+    """Return counts and sums of all windows; ``cuts`` are those of a clock not before any event.
+
+    >>> window_totals(add(EMPTY_FLOW, at_s=100, now_s=100, fen=5), window_cuts(165))
     (0, 0, 1, 5, 1, 5, 1, 5, 1, 5)
     """
     starts = flow.starts
-    size = len(starts)
-    week = bisect_left(starts, (now_s // 86_400 - 6) * 86_400)
-    if week == size:
+    if not starts or starts[-1] < cuts[4]:
         return NOTHING
-    counts, fens, count, fen = flow.counts, flow.fens, flow.count, flow.fen
-    day = bisect_left(starts, (now_s // 10_800 - 7) * 10_800, week)
-    if day == size:
-        return (0, 0, 0, 0, 0, 0, 0, 0, count - counts[week], fen - fens[week])
-    hour = bisect_left(starts, (now_s // 300 - 11) * 300, day)
-    if hour == size:
-        return (0, 0, 0, 0, 0, 0, count - counts[day], fen - fens[day], count - counts[week], fen - fens[week])
-    ten = bisect_left(starts, (now_s // 60 - 9) * 60, hour)
-    one = bisect_left(starts, (now_s // 10 - 5) * 10, ten)
-    return (
-        *((count - counts[one], fen - fens[one]) if one < size else (0, 0)),
-        *((count - counts[ten], fen - fens[ten]) if ten < size else (0, 0)),
-        count - counts[hour],
-        fen - fens[hour],
-        count - counts[day],
-        fen - fens[day],
-        count - counts[week],
-        fen - fens[week],
-    )
+    counts, fens, count, fen, newest = flow.counts, flow.fens, flow.count, flow.fen, starts[-1]
+    entry = bisect_left(starts, cuts[4])
+    n_7d, fen_7d = count - counts[entry], fen - fens[entry]
+    if newest < cuts[3]:
+        return (0, 0, 0, 0, 0, 0, 0, 0, n_7d, fen_7d)
+    entry = bisect_left(starts, cuts[3], entry)
+    n_24h, fen_24h = count - counts[entry], fen - fens[entry]
+    if newest < cuts[2]:
+        return (0, 0, 0, 0, 0, 0, n_24h, fen_24h, n_7d, fen_7d)
+    entry = bisect_left(starts, cuts[2], entry)
+    n_1h, fen_1h = count - counts[entry], fen - fens[entry]
+    if newest < cuts[1]:
+        return (0, 0, 0, 0, n_1h, fen_1h, n_24h, fen_24h, n_7d, fen_7d)
+    entry = bisect_left(starts, cuts[1], entry)
+    n_10m, fen_10m = count - counts[entry], fen - fens[entry]
+    if newest < cuts[0]:
+        return (0, 0, n_10m, fen_10m, n_1h, fen_1h, n_24h, fen_24h, n_7d, fen_7d)
+    entry = bisect_left(starts, cuts[0], entry)
+    return (count - counts[entry], fen - fens[entry], n_10m, fen_10m, n_1h, fen_1h, n_24h, fen_24h, n_7d, fen_7d)
 
 
 def add(flow: Flow, *, at_s: int, now_s: int, fen: int) -> Flow:
@@ -93,7 +105,7 @@ def add(flow: Flow, *, at_s: int, now_s: int, fen: int) -> Flow:
     Events may come in any order as long as they are within the longest window.
     """
     if flow.fen + fen > SUM_LIMIT_FEN:
-        flow, fen = _make_room(flow, fen)
+        flow, fen = _make_room(flow, now_s, fen)
     bucket = at_s - at_s % 10
     starts = flow.starts
     if starts and bucket <= starts[-1]:
@@ -121,11 +133,11 @@ def _insert(flow: Flow, bucket: int, fen: int) -> Flow:
     )
 
 
-def _compact(flow: Flow, now_s: int) -> Flow:
-    """Return the flow with entries merged as far as the windows allow, if it has grown long."""
-    if len(flow.starts) < COMPACT_AT:
+def _compact(flow: Flow, now_s: int, limit: int = COMPACT_AT) -> Flow:
+    """Return the flow with entries merged as far as the windows allow, if it has grown to the limit."""
+    if len(flow.starts) < limit:
         return flow
-    cuts = tuple((now_s // unit - length // unit + 1) * unit for length, unit in WINDOWS)
+    cuts = window_cuts(now_s)
     starts: list[int] = []
     kept: list[int] = []
     for index, start in enumerate(flow.starts):
@@ -137,12 +149,12 @@ def _compact(flow: Flow, now_s: int) -> Flow:
         flow.count,
         flow.fen,
         tuple(starts),
-        tuple(flow.counts[index] for index in kept),
-        tuple(flow.fens[index] for index in kept),
+        tuple([flow.counts[index] for index in kept]),
+        tuple([flow.fens[index] for index in kept]),
     )
 
 
-def _coarse_start(start: int, cuts: tuple[int, ...]) -> int:
+def _coarse_start(start: int, cuts: Cuts) -> int:
     """Return the bucket of the shortest window that still holds ``start``, or -1."""
     for cut, (_, unit) in zip(cuts, WINDOWS, strict=True):
         if start >= cut:
@@ -150,8 +162,9 @@ def _coarse_start(start: int, cuts: tuple[int, ...]) -> int:
     return -1
 
 
-def _make_room(flow: Flow, fen: int) -> tuple[Flow, int]:
+def _make_room(flow: Flow, now_s: int, fen: int) -> tuple[Flow, int]:
     """Return the flow with running sums counted from its oldest entry, and what may still be added."""
+    flow = _compact(flow, now_s, 0)
     base = flow.fens[0] if flow.fens else flow.fen
     rebased = Flow(flow.count, flow.fen - base, flow.starts, flow.counts, tuple(before - base for before in flow.fens))
     return rebased, min(fen, SUM_LIMIT_FEN - rebased.fen)

@@ -1,102 +1,103 @@
-"""Rules in force, in a fixed order, and how their weights become one risk."""
+"""The rules in force, in a fixed order, and how their weights become one risk."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import log, log1p
-from typing import Final, NamedTuple
+from enum import Enum
+from math import log
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
-from models.risk.features import FEATURE_INDEX
-from models.risk.rules.settings import RuleSettings
+from models.risk.facts import FACT_INDEX, Facts
+from models.risk.rules import mule, platform, victim
+from models.risk.rules.common import is_new
+from models.risk.rules.settings import RuleSettings, rule_book_version
 
-EDITION: Final = "r1"
+EDITION: Final = "r2"
+"""Changes whenever a rule's code does; thresholds have a digest of their own."""
 
-Features = tuple[float, ...]
 Hit = tuple[int, float]
 """Index of a rule in `RULES`, and its weight now, 0 < weight < 1."""
 
 
+_MATCH_N: Final = FACT_INDEX["match_n"]
+
+
+class Needs(Enum):
+    """What a rule cannot fire without; saves asking it at all."""
+
+    NOTHING = 0
+    NEW_PAIR = 1
+    POOL = 2
+
+
 class Rule(NamedTuple):
-    """One rule: its code, and the weight it gives these features (0: it did not fire)."""
+    """One rule: stable code, its section of the settings, the function that weighs it, and what it needs."""
 
     code: str
-    weigh: Callable[[Features, RuleSettings], float]
-
-
-_AMOUNT = FEATURE_INDEX["amount"]
-_NIGHT = FEATURE_INDEX["night"]
-_IN_CALL = FEATURE_INDEX["in_call"]
-_PAIR_NEW = FEATURE_INDEX["pair_new"]
-_STRANGER = FEATURE_INDEX["stranger_to_bank"]
-_MATCH = FEATURE_INDEX["payer_match"]
-_MATCH_S = FEATURE_INDEX["payer_match_s"]
-_TAINT = FEATURE_INDEX["payer_taint"]
-_Z = FEATURE_INDEX["payer_z"]
-_PAYEE_AGE = FEATURE_INDEX["payee_age"]
-_STRANGERS = FEATURE_INDEX["payee_new_payers_24h"]
-
-
-def _pass_through(f: Features, settings: RuleSettings) -> float:
-    s = settings.pass_through
-    if f[_MATCH] < s.fit or f[_MATCH_S] > log1p(s.within_s):
-        return 0.0
-    return s.weight * f[_MATCH] * (1.0 - 0.5 * f[_MATCH_S] / log1p(s.within_s))
-
-
-def _tainted_forward(f: Features, settings: RuleSettings) -> float:
-    s = settings.tainted_forward
-    return s.weight * f[_TAINT] if f[_TAINT] >= s.taint else 0.0
-
-
-def _new_large(f: Features, settings: RuleSettings) -> float:
-    s = settings.new_large
-    if not f[_PAIR_NEW] or f[_STRANGER] < 0 or f[_Z] < s.z or f[_AMOUNT] < log1p(s.at_least_yuan):
-        return 0.0
-    return s.weight * min(f[_Z] / (2 * s.z), 1.0)
-
-
-def _strangers_in(f: Features, settings: RuleSettings) -> float:
-    s = settings.strangers_in
-    if not f[_PAIR_NEW] or f[_STRANGERS] < log1p(s.payers):
-        return 0.0
-    return s.weight
-
-
-def _young_payee(f: Features, settings: RuleSettings) -> float:
-    s = settings.young_payee
-    if not f[_PAIR_NEW] or f[_PAYEE_AGE] > log1p(s.age_s) or f[_AMOUNT] < log1p(s.at_least_yuan):
-        return 0.0
-    return s.weight
-
-
-def _in_call(f: Features, settings: RuleSettings) -> float:
-    return settings.in_call.weight if f[_IN_CALL] > 0 and f[_PAIR_NEW] and f[_STRANGER] >= 0 else 0.0
-
-
-def _night(f: Features, settings: RuleSettings) -> float:
-    s = settings.night
-    return s.weight if f[_NIGHT] and f[_PAIR_NEW] and f[_AMOUNT] >= log1p(s.at_least_yuan) else 0.0
+    section: str
+    weigh: Callable[[Facts, Any], float]
+    needs: Needs = Needs.NOTHING
 
 
 RULES: Final = (
-    Rule("S101", _pass_through),
-    Rule("S102", _tainted_forward),
-    Rule("S201", _new_large),
-    Rule("S103", _strangers_in),
-    Rule("S104", _young_payee),
-    Rule("S202", _in_call),
-    Rule("S203", _night),
+    Rule("M01", "pass_through", mule.pass_through, Needs.POOL),
+    Rule("M02", "transit", mule.transit, Needs.POOL),
+    Rule("M03", "split", mule.split),
+    Rule("M04", "pool", mule.pool, Needs.POOL),
+    Rule("M05", "tainted_forward", mule.tainted_forward),
+    Rule("M06", "fan_in", mule.fan_in, Needs.NEW_PAIR),
+    Rule("M07", "fan_out", mule.fan_out, Needs.NEW_PAIR),
+    Rule("M08", "no_residual", mule.no_residual),
+    Rule("M09", "dormant", mule.dormant, Needs.NEW_PAIR),
+    Rule("M10", "young", mule.young, Needs.NEW_PAIR),
+    Rule("M11", "habitual", mule.habitual),
+    Rule("M12", "cash_out", mule.cash_out),
+    Rule("M13", "round_trip", mule.round_trip, Needs.POOL),
+    Rule("M14", "structured", mule.structured, Needs.NEW_PAIR),
+    Rule("M15", "under_limit", mule.under_limit),
+    Rule("M16", "collector", mule.collector, Needs.NEW_PAIR),
+    Rule("M17", "busy_transit", mule.busy_transit, Needs.NEW_PAIR),
+    Rule("M18", "tainted_payee", mule.tainted_payee),
+    Rule("M19", "quick_spend", mule.quick_spend, Needs.NEW_PAIR),
+    Rule("V01", "first_large", victim.first_large, Needs.NEW_PAIR),
+    Rule("V02", "in_call", victim.in_call, Needs.NEW_PAIR),
+    Rule("V03", "night", victim.night, Needs.NEW_PAIR),
+    Rule("V04", "step_up", victim.step_up),
+    Rule("V05", "probe", victim.probe, Needs.NEW_PAIR),
+    Rule("V06", "new_device", victim.new_device, Needs.NEW_PAIR),
+    Rule("V07", "emptying", victim.emptying, Needs.NEW_PAIR),
+    Rule("3006", "gather_3006", platform.gather_3006),
+    Rule("3007", "scatter_3007", platform.scatter_3007),
+    Rule("3008", "repeated_3008", platform.repeated_3008),
 )
 
 
-def hits_of(features: Features, settings: RuleSettings) -> tuple[Hit, ...]:
-    """Return the rules that fire, in the order of the book."""
-    hits = []
-    for index, (_, weigh) in enumerate(RULES):
-        weight = weigh(features, settings)
-        if weight > 0.0:
-            hits.append((index, weight))
-    return tuple(hits)
+class RuleBook:
+    """The rules with one set of thresholds; immutable."""
+
+    def __init__(self, settings: RuleSettings) -> None:
+        self.settings = settings
+        self.version = rule_book_version(settings, EDITION)
+        rows = [
+            (index, rule.weigh, section, rule.needs)
+            for index, rule in enumerate(RULES)
+            if (section := attrgetter(rule.section)(settings)).weight > 0.0
+        ]
+        self._plans = {
+            (new_pair, pool): tuple(row[:3] for row in rows if row[3] in _met(new_pair=new_pair, pool=pool))
+            for new_pair in (False, True)
+            for pool in (False, True)
+        }
+
+    def hits(self, facts: Facts) -> tuple[Hit, ...]:
+        """Return the rules that fire, in the order of the book."""
+        plan = self._plans[is_new(facts), facts[_MATCH_N] > 0]
+        return tuple([(index, weight) for index, weigh, section in plan if (weight := weigh(facts, section)) > 0.0])
+
+
+def _met(*, new_pair: bool, pool: bool) -> set[Needs]:
+    return {Needs.NOTHING} | ({Needs.NEW_PAIR} if new_pair else set()) | ({Needs.POOL} if pool else set())
 
 
 def noisy_or(hits: tuple[Hit, ...]) -> float:
@@ -112,7 +113,11 @@ def noisy_or(hits: tuple[Hit, ...]) -> float:
 
 
 def shares(hits: tuple[Hit, ...]) -> tuple[float, ...]:
-    """Return each hit's share of the risk; they sum to 1."""
+    """Return each hit's share of the risk; they sum to 1.
+
+    >>> shares(((0, 0.5), (1, 0.5)))
+    (0.5, 0.5)
+    """
     parts = [-log(1.0 - weight) for _, weight in hits]
     total = sum(parts)
     return tuple(part / total for part in parts)

@@ -1,7 +1,8 @@
 """Thresholds and weights of the rules; decodable from a JSON or TOML mapping.
 
-"ours" marks a default that no regulator gives (`domain.md` 3.1). A weight is the
-risk the rule gives on its own when it fires fully.
+A weight is the risk that a rule gives on its own when it fires fully. All are
+ours, and so is every threshold whose docstring names no source: no regulator
+gives a number for "fast", for a residual balance or for night (`domain.md` 3.1).
 """
 
 from __future__ import annotations
@@ -15,78 +16,277 @@ import msgspec
 Weight = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
 Seconds = Annotated[int, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
-Yuan = Annotated[int, msgspec.Meta(ge=0)]
+Fen = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Surprise = Annotated[float, msgspec.Meta(gt=0.0)]
+Times = Annotated[float, msgspec.Meta(ge=1.0)]
 
 
 class PassThrough(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Money leaves soon after it came, in about the same amount (ours)."""
+    """快进快出: what came in leaves within ``within_s``, fitting at least ``fit``."""
 
-    weight: Weight = 0.6
+    weight: Weight = 0.75
     within_s: Seconds = 3_600
+    fit: Share = 0.35
+
+
+class Transit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """过渡账户: the same within a day."""
+
+    weight: Weight = 0.3
+    within_s: Seconds = 86_400
+    fit: Share = 0.35
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One or few credits leave in ``debits`` or more parts within the hour (3007 at the speed of a stop)."""
+
+    weight: Weight = 0.35
+    debits: Count = 2
+    drained: Share = 0.6
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """At least ``credits`` credits of a day leave as one (3006 at the speed of a stop)."""
+
+    weight: Weight = 0.35
+    credits: Count = 2
     fit: Share = 0.3
 
 
 class TaintedForward(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Suspected money is passed on (ours)."""
+    """Suspected money moves on; the weight is scaled by the suspected share."""
 
-    weight: Weight = 0.7
+    weight: Weight = 0.85
+    taint: Share = 0.15
+
+
+class FanIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """More strangers pay one account within a day than its history lets expect; fully at a surprise of ``full``.
+
+    Star-in of `domain.md` 3.1 begins at 5 payers a day; weighed from 2 on, by the account's own rate.
+    """
+
+    weight: Weight = 0.6
+    strangers: Count = 2
+    full: Surprise = 10.0
+
+
+class FanOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One account pays more new payees within a day than its history lets expect; fully at a surprise of ``full``."""
+
+    weight: Weight = 0.6
+    payees: Count = 2
+    full: Surprise = 10.0
+
+
+class NoResidual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """不留余额: a debit within a day of a credit leaves almost nothing."""
+
+    weight: Weight = 0.3
+    emptied: Share = 0.95
+    within_s: Seconds = 86_400
+
+
+class Dormant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """沉睡账户启用: money from a new payer wakes an account idle for ``idle_s`` (261号 speaks of 6 months)."""
+
+    weight: Weight = 0.3
+    idle_s: Seconds = 90 * 86_400
+
+
+class Young(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Burst after onboarding: money from a new, longer known payer to an account not older than ``age_s``."""
+
+    weight: Weight = 0.3
+    age_s: Seconds = 14 * 86_400
+
+
+class QuickSpend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Money of a stranger is soon paid to a new payee, at least ``part`` of the last credit."""
+
+    weight: Weight = 0.4
+    within_s: Seconds = 3_600
+    part: Share = 0.15
+
+
+class Habitual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The payer mostly pays within minutes of being paid."""
+
+    weight: Weight = 0.3
+    quick: Share = 0.5
+    debits: Count = 3
+
+
+class CashOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Cash, goods or crypto right after a credit (车手)."""
+
+    weight: Weight = 0.45
+    within_s: Seconds = 3_600
+    drained: Share = 0.3
+
+
+class RoundTrip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Money goes back to where it came from within a day."""
+
+    weight: Weight = 0.2
+    within_s: Seconds = 86_400
+    fit: Share = 0.3
+
+
+class Structured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Repeated debits of about the same amount within a day, to a new payee."""
+
+    weight: Weight = 0.25
+    alike: Count = 2
+
+
+class UnderLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Singles under the limit that together exceed it in a day (261号: non-counter payments over CNY 50,000 a day)."""
+
+    weight: Weight = 0.2
+    limit_fen: Fen = 5_000_000
+    debits: Count = 3
+
+
+class Collector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """跑分: several new payers send about the same amount within a day."""
+
+    weight: Weight = 0.3
+    alike: Count = 3
+    strangers: Count = 3
+
+
+class BusyTransit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The payee has passed on most of what it received today."""
+
+    weight: Weight = 0.35
+    drained: Share = 0.6
+    credits: Count = 1
+
+
+class TaintedPayee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """More money goes where suspected money went today; the weight is scaled by the suspected share."""
+
+    weight: Weight = 0.4
     taint: Share = 0.2
 
 
-class NewLarge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """First payment to a payee, far above the payer's habit (ours)."""
-
-    weight: Weight = 0.35
-    z: float = 2.0
-    at_least_yuan: Yuan = 1_000
-
-
-class StrangersIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Several unknown payers pay one account within a day (ours; star-in of domain.md 3.1 has 5)."""
+class FirstLarge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """First payment to a payee, far above the payer's habit (标准差) or ``times`` the largest before."""
 
     weight: Weight = 0.4
-    payers: Count = 3
-
-
-class YoungPayee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Much money from a new payer to an account just seen for the first time (ours)."""
-
-    weight: Weight = 0.2
-    age_s: Seconds = 7 * 86_400
-    at_least_yuan: Yuan = 1_000
+    z: float = 1.5
+    times: Times = 2.0
 
 
 class InCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Payer is in a call while paying a new payee (domain.md 3.2)."""
+    """The payer is in a call while paying a new payee (`domain.md` 3.2)."""
 
-    weight: Weight = 0.6
+    weight: Weight = 0.5
 
 
 class Night(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Large transfer at night to a new payee (domain.md 3.1: 00:00-05:00)."""
+    """Large payment to a new payee between midnight and ``until_s`` (`domain.md` 3.1: 00:00-05:00, a vendor's)."""
 
     weight: Weight = 0.15
-    at_least_yuan: Yuan = 5_000
+    until_s: Seconds = 5 * 3_600
+    at_least_fen: Fen = 200_000
 
 
-class ListRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Weight that a grey entry adds (black and white are decided without a weight)."""
+class StepUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Growing payments to a payee known for less than ``within_s`` (1,000, 5,000, 20,000 in `domain.md` 3.1)."""
+
+    weight: Weight = 0.35
+    times: Times = 2.0
+    within_s: Seconds = 7 * 86_400
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """小额试探: a small debit, then a large one within the hour (`domain.md` 3.1: CNY 100-500)."""
+
+    weight: Weight = 0.25
+    small_fen: Fen = 50_000
+    times: Times = 10.0
+
+
+class NewDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another device than before pays a new payee."""
+
+    weight: Weight = 0.3
+
+
+class Emptying(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The payer's savings go to a new payee."""
+
+    weight: Weight = 0.3
+    emptied: Share = 0.8
+
+
+class Gather3006(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """分散转入集中转出 in 5 working days (Tx100405Mapper2: >= 3 credits, sums within 10 %, 3 x debits < credits)."""
+
+    weight: Weight = 0.2
+    credits: Count = 3
+    within: Share = 0.1
+    times: Times = 3.0
+
+
+class Scatter3007(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """集中转入分散转出 in 5 working days (Tx100405Mapper2: >= 3 debits, sums within 10 %, 3 x credits <= debits)."""
+
+    weight: Weight = 0.2
+    debits: Count = 3
+    within: Share = 0.1
+    times: Times = 3.0
+
+
+class Repeated3008(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Repeated between one pair in 5 working days (Tx100405: >= 3 in and >= 3 out)."""
+
+    weight: Weight = 0.15
+    each_way: Count = 3
+
+
+class Grey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Account on the suspicious list (platform code 2): enhanced check."""
 
     weight: Weight = 0.4
 
 
 class RuleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All thresholds of the rule book, one section for each rule."""
+    """All thresholds of the rule book, one section for each rule; weight 0 switches a rule off."""
 
     pass_through: PassThrough = PassThrough()
+    transit: Transit = Transit()
+    split: Split = Split()
+    pool: Pool = Pool()
     tainted_forward: TaintedForward = TaintedForward()
-    new_large: NewLarge = NewLarge()
-    strangers_in: StrangersIn = StrangersIn()
-    young_payee: YoungPayee = YoungPayee()
+    fan_in: FanIn = FanIn()
+    fan_out: FanOut = FanOut()
+    no_residual: NoResidual = NoResidual()
+    dormant: Dormant = Dormant()
+    young: Young = Young()
+    quick_spend: QuickSpend = QuickSpend()
+    habitual: Habitual = Habitual()
+    cash_out: CashOut = CashOut()
+    round_trip: RoundTrip = RoundTrip()
+    structured: Structured = Structured()
+    under_limit: UnderLimit = UnderLimit()
+    collector: Collector = Collector()
+    busy_transit: BusyTransit = BusyTransit()
+    tainted_payee: TaintedPayee = TaintedPayee()
+    first_large: FirstLarge = FirstLarge()
     in_call: InCall = InCall()
     night: Night = Night()
-    grey: ListRule = ListRule()
+    step_up: StepUp = StepUp()
+    probe: Probe = Probe()
+    new_device: NewDevice = NewDevice()
+    emptying: Emptying = Emptying()
+    gather_3006: Gather3006 = Gather3006()
+    scatter_3007: Scatter3007 = Scatter3007()
+    repeated_3008: Repeated3008 = Repeated3008()
+    grey: Grey = Grey()
 
 
 DEFAULT_RULES: Final = RuleSettings()
