@@ -42,7 +42,8 @@ TICK_S = 0.001
 def broker(kind: str, folder: Path) -> Iterator[str]:
     """Yield the address of a private broker."""
     if kind == "embedded":
-        yield EmbeddedBroker().bootstrap
+        embedded = EmbeddedBroker()
+        yield embedded.bootstrap
     elif kind == "kafka":
         with LocalKafka(folder / "kafka") as kafka:
             yield kafka.bootstrap
