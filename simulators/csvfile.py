@@ -19,6 +19,7 @@ from simulators.habits import TRANSFERS_PER_CUSTOMER_DAY
 from simulators.ledger import Opening
 from simulators.plan import DAY_US, Label
 from simulators.population import Account, Population, Role, build_population
+from simulators.rings import rings_for
 from simulators.settings import SimulateSettings
 
 COLUMNS: Final = (
@@ -84,7 +85,12 @@ def simulate(settings: SimulateSettings) -> Iterator[Labelled]:
     books = BankBooks({bank: style_of(place) for place, bank in enumerate(settings.banks)})
     books.open(openings(population))
     engine = Engine(
-        population, seed=settings.seed, start_us=start_us, cases_per_day=cases_per_day(settings), prefix="", name="csv"
+        population,
+        seed=settings.seed,
+        start_us=start_us,
+        cases_per_day=cases_per_day(settings),
+        rings=rings_for(settings.customers),
+        prefix="t",
     )
     while engine.next_us() < end_us:
         for pending in engine.due(engine.next_us(), 1):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping
-from typing import Final
 
 import msgspec
 
@@ -18,12 +17,10 @@ from simulators.books import Outcome
 from simulators.habits import HonestLife
 from simulators.plan import DAY_US, Intent
 from simulators.population import Population
-from simulators.rings import CASES_PER_RING_DAY, Case, Script, Underworld, Wait
+from simulators.rings import Case, Script, Underworld, Wait
 from simulators.scripts import begin
 from simulators.theft import MoneyCount, TheftBook
 from simulators.town import SLOT_US, Town, slot_at
-
-MIN_RINGS: Final = 2
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,16 +53,15 @@ class Engine:
     """A town, its underworld, and the queue of everything that is yet to come.
 
     ``cases_per_day`` is the mean number of crimes begun in a day of the whole
-    world; ``prefix`` begins every transfer id.
+    world, by ``rings`` gangs; ``prefix`` begins every transfer id.
     """
 
     def __init__(
-        self, population: Population, *, seed: int, start_us: int, cases_per_day: float, prefix: str, name: str = "live"
+        self, population: Population, *, seed: int, start_us: int, cases_per_day: float, rings: int, prefix: str
     ) -> None:
-        self.town = Town(population, seed, name)
+        self.town = Town(population, seed)
         self.book = TheftBook()
         self.counts = Counts()
-        rings = max(MIN_RINGS, round(cases_per_day / CASES_PER_RING_DAY))
         self._world = Underworld(self.town, self.book, seed, rings)
         self._world.spawn = self._start
         self._world.report = self._report
@@ -77,7 +73,7 @@ class Engine:
         self._issued = 0
         self._next_slot_us = start_us // SLOT_US * SLOT_US
         self._start_us = start_us
-        self._scale = 1.0
+        self._scale, self._calendar = 1.0, True
 
     @property
     def population(self) -> Population:
@@ -124,17 +120,24 @@ class Engine:
         """Return where the victims' money is (`TheftBook.count`)."""
         return self.book.count(immobilised_fen)
 
-    def thin(self, scale: float) -> None:
-        """Plan honest habits at a share of their rates from the next slot on (1 is full life)."""
-        self._scale = scale
+    def set_pace(self, scale: float, *, calendar: bool) -> None:
+        """Plan habits at ``scale`` times their rates from the next slot on, with or without wages and rents."""
+        self._scale, self._calendar = scale, calendar
 
     def set_cases(self, per_day: float) -> None:
         """Change how many crimes begin in a day."""
         self._cases_per_day = per_day
 
+    def skip_to(self, at_us: int) -> None:
+        """Drop what was planned for times before ``at_us`` and go on from there; only before the first crime."""
+        self._heap = [item for item in self._heap if item[0] >= at_us]
+        heapq.heapify(self._heap)
+        self._start_us = at_us
+        self._next_slot_us = max(self._next_slot_us, at_us // SLOT_US * SLOT_US)
+
     def _plan_slot(self) -> None:
         start_us, self._next_slot_us = self._next_slot_us, self._next_slot_us + SLOT_US
-        for intent in self._life.slot(start_us, self._scale):
+        for intent in self._life.slot(start_us, self._scale, calendar=self._calendar):
             if intent.at_us >= self._start_us:
                 self._push(intent.at_us, intent, None)
         slot = slot_at(start_us)

@@ -111,10 +111,10 @@ class HonestLife:
         self._town = town
         self._almanac = Almanac(town)
 
-    def slot(self, start_us: int, scale: float = 1.0) -> list[Intent]:
+    def slot(self, start_us: int, scale: float = 1.0, *, calendar: bool = True) -> list[Intent]:
         """Return what people intend in the slot at ``start_us``; some of it is due later than the slot ends.
 
-        ``scale`` below 1 thins the habits and leaves the calendar out.
+        ``scale`` multiplies the habits' rates; ``calendar`` is for wages, rents and repayments.
         """
         slot, people = slot_at(start_us), len(self._town.population.customers)
         intents: list[Intent] = []
@@ -122,6 +122,6 @@ class HonestLife:
             count = self._town.count(habit.per_day * people * scale, slot)
             if count:
                 intents.extend(habit.plan(self._town, count, slot))
-        if scale == 1.0:
+        if calendar:
             intents.extend(self._almanac.slot(start_us))
         return intents

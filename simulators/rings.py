@@ -28,10 +28,16 @@ REUSE_SHARE: Final = 0.7
 """How often a ring takes a mule account it has before it buys another one."""
 
 MULE_LIFE_DAYS: Final = (2.0, 12.0)
-CASES_PER_RING_DAY: Final = 4.0
+CUSTOMERS_PER_RING: Final = 1_500
+MIN_RINGS: Final = 2
 
 MAX_DRAWS: Final = 60
 """Tries to find a victim with enough money, or an account not yet sold."""
+
+
+def rings_for(customers: int) -> int:
+    """Return how many rings work a population."""
+    return max(MIN_RINGS, customers // CUSTOMERS_PER_RING)
 
 
 class Wait(msgspec.Struct, frozen=True, gc=False):

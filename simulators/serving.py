@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -49,8 +50,15 @@ def add_standard_routes(app: FastAPI) -> None:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
+def announce(path: Path, text: str) -> None:
+    """Write a small file at once as a whole, for somebody who waits for it."""
+    partial = path.with_name(path.name + ".new")
+    partial.write_text(text)
+    partial.rename(path)
+
+
 class _ReadyServer(uvicorn.Server):
-    """A server that writes ``http://host:port`` to a file once it listens."""
+    """A server that announces its address once it listens."""
 
     def __init__(self, config: uvicorn.Config, ready_file: Path | None, address: str) -> None:
         super().__init__(config)
@@ -61,9 +69,7 @@ class _ReadyServer(uvicorn.Server):
         """Start as uvicorn does, then say so."""
         await super().startup(sockets)
         if self._ready_file is not None and self.started:
-            partial = self._ready_file.with_suffix(".new")
-            partial.write_text(self._address)
-            partial.rename(self._ready_file)
+            announce(self._ready_file, self._address)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -76,7 +82,13 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def serve(app: FastAPI, *, host: str, port: int, ready_file: Path | None) -> int:
-    """Serve until SIGINT or SIGTERM; return the exit code."""
+    """Serve until SIGINT, SIGTERM or ``app.state.server.should_exit``; return ``app.state.exit_code``.
+
+    The app finds its own address in ``app.state.address``.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises the signal again once it has stopped; a wanted stop is not a failure.
+        signal.signal(number, lambda *_: None)
     with bind(host, port) as listener:
         bound = listener.getsockname()[1]
         config = uvicorn.Config(
@@ -87,6 +99,10 @@ def serve(app: FastAPI, *, host: str, port: int, ready_file: Path | None) -> int
             access_log=False,
             timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
         )
-        server = _ReadyServer(config, ready_file, f"http://{host}:{bound}")
-        server.run(sockets=[listener])
-    return 0 if server.started else 1
+        app.state.address = f"http://{host}:{bound}"
+        app.state.exit_code = 0
+        app.state.server = _ReadyServer(config, ready_file, app.state.address)
+        app.state.server.run(sockets=[listener])
+        if not app.state.server.started:
+            return 1
+    return int(app.state.exit_code)

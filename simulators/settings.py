@@ -75,7 +75,9 @@ class WorldSettings(BaseSettings):
 
     ``rate_tps`` and ``customers`` together fix how fast the world's clock must
     run (`simulators.world.derive_clock`); every process gets that clock.
-    ``seconds`` is the length of the live phase on the wall; ``None`` never ends.
+    ``seconds`` is the length of the live phase on the wall; ``None`` never ends. At the
+    end the status is written to ``status_file`` and the process ends, or stays to be asked
+    (``stay``). The ready file appears when the live phase begins.
     ``cases_per_10k_day`` is far above life (which has about one per 10,000
     customers and week), so that a minute shows tens of cases.
     """
@@ -101,3 +103,5 @@ class WorldSettings(BaseSettings):
     history_days: float = Field(default=3.0, gt=0, le=60)
     tick_ms: float = Field(default=20.0, gt=0)
     drain_s: float = Field(default=3.0, ge=0)
+    status_file: Path | None = None
+    stay: bool = False

@@ -21,6 +21,9 @@ DAY_HOURS: Final = (3, 2, 1, 1, 1, 2, 9, 24, 44, 52, 56, 66, 74, 60, 50, 50, 54,
 NIGHT_HOURS: Final = (80, 72, 60, 42, 26, 12, 5, 5, 5, 5, 8, 16, 24, 24, 22, 22, 24, 28, 32, 40, 48, 60, 74, 84)
 """Relative activity in each hour of the Shanghai day, of most people and of night owls (ours)."""
 
+NIGHT_PART: Final = 0.1
+"""Share of all activity that is the night owls'."""
+
 KEEP_SHARE: Final = 0.95
 """Honest people do not try to spend more than this share of what they have."""
 
@@ -56,10 +59,10 @@ def slot_at(start_us: int) -> Slot:
 class Town:
     """A population with dice, balances (kept by the engine) and weighted draws of people."""
 
-    def __init__(self, population: Population, seed: int, name: str) -> None:
+    def __init__(self, population: Population, seed: int) -> None:
         self.population = population
-        self.dice = random.Random(f"town/{name}/{seed}")
-        self.rng = np.random.default_rng([seed, *name.encode()])
+        self.dice = random.Random(f"town/{seed}")
+        self.rng = np.random.default_rng(seed)
         self.balances = [account.opening_fen for account in population.accounts]
         people = population.customers
         self.agents = [person for person in people if person.kind is Kind.AGENT]
@@ -69,7 +72,6 @@ class Town:
         self._night_people = self._weighted([p.activity * (1.0 if p.night_owl else 0.03) for p in people])
         self._merchants = self._weighted([(rank + 1) ** -0.8 for rank in range(len(population.merchants))])
         self._firms = self._weighted([(rank + 1) ** -0.8 for rank in range(len(population.firms))])
-        self.night_part = 0.1
 
     @staticmethod
     def _weighted(weights: list[float]) -> npt.NDArray[np.float64]:
@@ -79,13 +81,13 @@ class Town:
 
     def count(self, per_day: float, slot: Slot) -> int:
         """Draw how often something happens in a slot that happens ``per_day`` times a day in all."""
-        share = (1 - self.night_part) * slot.day_share + self.night_part * slot.night_share
+        share = (1 - NIGHT_PART) * slot.day_share + NIGHT_PART * slot.night_share
         return int(self.rng.poisson(per_day * share))
 
     def people(self, count: int, slot: Slot) -> list[Customer]:
         """Draw ``count`` people who are awake, with repeats."""
-        night = self.night_part * slot.night_share
-        owls = self.rng.binomial(count, night / (night + (1 - self.night_part) * slot.day_share))
+        night = NIGHT_PART * slot.night_share
+        owls = self.rng.binomial(count, night / (night + (1 - NIGHT_PART) * slot.day_share))
         customers = self.population.customers
         drawn = np.concatenate(
             [
