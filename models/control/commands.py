@@ -45,8 +45,8 @@ def command_of(order: Order, *, now_us: int) -> BankCommand:
         original_application_id="" if order.purpose is Purpose.APPLY else order.applied_application_id,
         case_number=order.case_number,
         transfer_out=order.victim,
-        operator=persons[0] if persons else order.maker,
-        investigator=persons[1] if len(persons) > 1 else "",
+        operator=persons[-2] if len(persons) > 1 else order.maker,
+        investigator=persons[-1] if len(persons) > 1 else "",
         legal_document=order.document.number if order.document else "",
         feedback_deadline_us=order.feedback_due_us,
     )

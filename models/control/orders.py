@@ -30,8 +30,13 @@ BEIJING: Final = timezone(timedelta(hours=8))
 
 _PREFIX: Final = {OrderKind.PROTECTIVE_STOP: "PS", OrderKind.STOP: "SP", OrderKind.FREEZE: "FR"}
 _SIGNED: Final = frozenset(
-    {OrderEvent.SUBMIT, OrderEvent.APPROVE, OrderEvent.APPROVE_LIFT, OrderEvent.APPROVE_EXTENSION, OrderEvent.RELEASE}
-)
+    {
+        OrderEvent.SUBMIT, OrderEvent.APPROVE, OrderEvent.RELEASE,
+        OrderEvent.REQUEST_LIFT, OrderEvent.APPROVE_LIFT, OrderEvent.REQUEST_EXTENSION, OrderEvent.APPROVE_EXTENSION,
+    }
+)  # fmt: skip
+"""Acts for which a person answers; the last two signers are operator and investigator of the next command."""
+
 _REQUESTS: Final = {
     OrderEvent.REQUEST_LIFT: RequestKind.LIFT,
     OrderEvent.REQUEST_EXTENSION: RequestKind.EXTENSION,

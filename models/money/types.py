@@ -17,10 +17,11 @@ MAX_AMOUNT_FEN = 10**13
 LATEST_US = 4_102_444_800_000_000
 """2100-01-01 UTC in microseconds: anything later is a unit error."""
 
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.:\-]+$")]
-BankCode = Annotated[str, msgspec.Meta(min_length=1, max_length=12, pattern=r"^[0-9A-Za-z_\-]+$")]
-AccountNumber = Annotated[str, msgspec.Meta(min_length=1, max_length=36, pattern=r"^[0-9A-Za-z_.\-]+$")]
-Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
+# ``$`` alone would let a trailing newline pass.
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.:\-]+$(?!\n)")]
+BankCode = Annotated[str, msgspec.Meta(min_length=1, max_length=12, pattern=r"^[0-9A-Za-z_\-]+$(?!\n)")]
+AccountNumber = Annotated[str, msgspec.Meta(min_length=1, max_length=36, pattern=r"^[0-9A-Za-z_.\-]+$(?!\n)")]
+Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
 AmountFen = Annotated[int, msgspec.Meta(gt=0, le=MAX_AMOUNT_FEN)]
 BalanceFen = Annotated[int, msgspec.Meta(ge=-MAX_AMOUNT_FEN, le=MAX_AMOUNT_FEN)]
 EventTimeUs = Annotated[int, msgspec.Meta(gt=0, le=LATEST_US)]

@@ -1,0 +1,153 @@
+"""Builds the FastAPI program and serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from api.bank import Gateway
+from api.errors import ApiError, BadRequest, FieldProblem, FrameworkError, Unavailable, Unprocessable
+from api.limits import BodyLimit
+from api.replies import document
+from api.routes import admin, health, lists, orders, transfers, verdicts
+from api.runtime import Runtime
+from api.settings import ApiSettings
+from api.store.database import StoreAway
+from telemetry import metrics
+from telemetry.clock import Clock
+from telemetry.logging import configure_logging
+
+log = structlog.get_logger(__name__)
+
+BACKLOG: Final = 512
+SHUTDOWN_GRACE_S: Final = 2
+READY_POLL_S: Final = 0.05
+
+DESCRIPTION: Final = """
+Sluice (水闸) takes in account-to-account transfers, answers with a decision, and stops money that looks stolen
+at the bank. Amounts are integer fen, times UTC microseconds. Errors are RFC 9457 problems.
+"""
+
+
+def create_app(settings: ApiSettings, *, gateway: Gateway | None = None, clock: Clock | None = None) -> FastAPI:
+    """Build the program; ``gateway`` and ``clock`` take the place of what the settings would make (tests)."""
+    runtime = Runtime(settings, gateway=gateway, clock=clock)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await runtime.start()
+        try:
+            yield
+        finally:
+            await runtime.stop()
+
+    app = FastAPI(title="Sluice", version="1", description=DESCRIPTION, lifespan=lifespan)
+    app.state.runtime = runtime
+    for module in (transfers, orders, verdicts, lists, admin, health):
+        app.include_router(module.router)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    _add_handlers(app)
+    document(app)
+    return app
+
+
+def _add_handlers(app: FastAPI) -> None:
+    """Answer every refusal as a problem; what is not foreseen stays a loud 500."""
+
+    @app.exception_handler(ApiError)
+    async def refused(_request: Request, error: ApiError) -> Response:
+        return error.response()
+
+    @app.exception_handler(StoreAway)
+    async def store_away(_request: Request, error: StoreAway) -> Response:
+        log.error("the database is away", error=str(error))
+        return Unavailable("database_away", "the database does not answer; nothing was accepted").response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+        return validation_problem(error).response()
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_request: Request, error: HTTPException) -> Response:
+        return FrameworkError(error.status_code, str(error.detail), error.headers or {}).response()
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_request: Request, _error: ClientDisconnect) -> Response:
+        return BadRequest("disconnected", "the client went away").response()
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        log.critical("unforeseen error", path=request.url.path, exc_info=error)
+        return ApiError("internal", "an error of ours; it was logged").response()
+
+
+def validation_problem(error: RequestValidationError) -> ApiError:
+    """Return pydantic's complaints as one problem; a body that is no JSON is 400, the rest 422."""
+    complaints = error.errors()
+    if any(each["type"] == "json_invalid" for each in complaints):
+        return BadRequest("invalid_json", "the body is not JSON")
+    fields = tuple(
+        FieldProblem("".join(f"/{step}" for step in each["loc"][1:]), f"{each['msg']} (in {each['loc'][0]})")
+        for each in complaints
+    )
+    detail = "; ".join(f"{field.pointer or '/'}: {field.reason}" for field in fields)
+    return Unprocessable("invalid_field", detail, fields)
+
+
+class _ReadyServer(uvicorn.Server):
+    """Writes ``http://host:port`` to a file once transfers can be taken and assessments are read."""
+
+    def __init__(self, config: uvicorn.Config, runtime: Runtime, ready_file: Path | None, address: str) -> None:
+        super().__init__(config)
+        self._runtime = runtime
+        self._ready_file = ready_file
+        self._address = address
+        self._announcing: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as uvicorn does, then wait for readiness in the background."""
+        await super().startup(sockets)
+        if self._ready_file is not None and self.started:
+            self._announcing = asyncio.create_task(self._announce(self._ready_file))
+
+    async def _announce(self, ready_file: Path) -> None:
+        while not all((await self._runtime.readiness()).values()):  # noqa: ASYNC110 - parts outside tell no event
+            await asyncio.sleep(READY_POLL_S)
+        ready_file.parent.mkdir(parents=True, exist_ok=True)
+        partial = ready_file.with_name(f"{ready_file.name}.new")
+        partial.write_text(self._address)
+        partial.replace(ready_file)
+
+
+def run_api(settings: ApiSettings) -> int:
+    """Serve until SIGINT or SIGTERM; return 0, or 1 if a part of the program failed."""
+    configure_logging("api", settings.log_level)
+    metrics.identify("api")
+    app = create_app(settings)
+    runtime: Runtime = app.state.runtime
+    with socket.create_server((settings.host, settings.port), backlog=BACKLOG) as listener:
+        port = listener.getsockname()[1]
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            loop="uvloop",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
+        )
+        server = _ReadyServer(config, runtime, settings.ready_file, f"http://{settings.host}:{port}")
+        runtime.on_failure = partial(setattr, server, "should_exit", True)
+        server.run(sockets=[listener])
+    return runtime.exit_code if server.started else 1

@@ -1,0 +1,179 @@
+"""What the feed does with records: orders, rows, dead letters. Called from the feed's thread only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import structlog
+from confluent_kafka import Message
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from api.producer import BrokerAway, Record, TopicProducer
+from api.service.transactions import Transactor
+from api.service.triage import NOT_STOPPED, Taken, triage
+from api.store import transfers, verdicts
+from api.store.database import Priority
+from api.store.transfers import AssessedRow
+from api.waiters import DecisionView, Waiters
+from models.control.brake import Brake
+from models.risk.assessment import Assessment, Band
+from models.wire import DeadLetter, Topic, Verdict, encode
+from telemetry import metrics
+from telemetry.clock import wall_us
+
+log = structlog.get_logger(__name__)
+
+QUARANTINE_TIMEOUT_S: Final = 15.0
+
+
+class Poison(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that cannot be read, or an assessment that the database refuses (then its offset is -1)."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    reason: str
+    detail: str
+
+
+def poison_of(message: Message, reason: str, detail: str) -> Poison:
+    """Return a polled record as poison."""
+    return Poison(
+        topic=message.topic() or "",
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        key=message.key(),
+        value=message.value(),
+        reason=reason,
+        detail=detail,
+    )
+
+
+class FeedSink:
+    """Connects the feed to policy, database, waiting requests and dead letters."""
+
+    def __init__(
+        self,
+        transactor: Transactor,
+        brake: Brake,
+        waiters: Waiters,
+        producer: TopicProducer,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._transactor = transactor
+        self._brake = brake
+        self._waiters = waiters
+        self._producer = producer
+        self._loop = loop
+
+    def act(self, found: Sequence[tuple[Assessment, bytes]]) -> list[AssessedRow]:
+        """Order stops for assessments in the stop band, tell who waits, return rows to store; raise `StoreAway`."""
+        stops = [assessment for assessment, _ in found if assessment.band is Band.STOP]
+        taken: dict[str, Taken] = {}
+        if stops:
+            done = self._transactor.run_now(lambda desk: triage(desk, self._brake, stops), Priority.STOP)
+            taken = {stop.transfer.transfer_id: each for stop, each in zip(stops, done, strict=True)}
+        rows = [_row(assessment, body, taken) for assessment, body in found]
+        if self._waiters.waiting:
+            self._loop.call_soon_threadsafe(self._waiters.decided, [view_of(row) for row in rows])
+        return rows
+
+    def store(self, rows: Sequence[AssessedRow], labels: Sequence[Verdict]) -> list[Poison]:
+        """Store assessments and verdicts in one transaction; return what cannot be stored; raise `StoreAway`."""
+        now_us = self._transactor.clock.now_us()
+
+        def work(connection: Connection) -> list[Verdict]:
+            self._brake.saw_transfers(now_us, len(rows))
+            transfers.record_assessments(connection, rows, wall_us())
+            return [each for each in labels if verdicts.record_verdict(connection, each, "topic")]
+
+        try:
+            new = self._transactor.database.submit(work, Priority.BULK).result()
+        except DBAPIError as error:
+            log.error("a group of records cannot be stored as a whole", error=str(error.orig))
+            return [poison for row in rows if (poison := self._store_one(row))]
+        for (label, source), number in Counter((each.label, each.source) for each in new).items():
+            metrics.VERDICTS.labels(label, source).inc(number)
+        return []
+
+    def _store_one(self, row: AssessedRow) -> Poison | None:
+        """Store one assessment; return it as poison if the database refuses it for its content."""
+
+        def work(connection: Connection) -> None:
+            transfers.record_assessments(connection, [row], wall_us())
+
+        try:
+            self._transactor.database.submit(work, Priority.BULK).result()
+        except DBAPIError as error:
+            key = row.assessment.transfer.payee.encode()
+            return Poison(
+                topic=Topic.ASSESSMENTS.value,
+                partition=-1,
+                offset=-1,
+                key=key,
+                value=row.body,
+                reason="unstorable",
+                detail=str(error.orig),
+            )
+        return None
+
+    def quarantine(self, poison: Sequence[Poison]) -> None:
+        """Put records on ``dead-letters`` and wait for the broker; raise `BrokerAway`."""
+        records = [Record(Topic.DEAD_LETTERS.value, each.key or b"", _letter(each)) for each in poison]
+        sending = asyncio.run_coroutine_threadsafe(self._producer.send_all(records), self._loop)
+        try:
+            sending.result(QUARANTINE_TIMEOUT_S)
+        except TimeoutError as error:
+            sending.cancel()
+            raise BrokerAway("dead letters were not confirmed") from error
+        for each in poison:
+            metrics.DEAD_LETTERS.labels(each.topic, each.reason).inc()
+            log.error(
+                "record quarantined",
+                topic=each.topic,
+                partition=each.partition,
+                offset=each.offset,
+                reason=each.reason,
+                detail=each.detail,
+            )
+
+
+def _row(assessment: Assessment, body: bytes, taken: dict[str, Taken]) -> AssessedRow:
+    done = taken.get(assessment.transfer.transfer_id, NOT_STOPPED)
+    return AssessedRow(assessment=assessment, body=body, action=done.action, why=done.why, order_id=done.order_id)
+
+
+def view_of(row: AssessedRow) -> DecisionView:
+    """Return the decision a bank is told."""
+    assessment = row.assessment
+    return DecisionView(
+        transfer_id=assessment.transfer.transfer_id,
+        risk=assessment.risk,
+        band=assessment.band,
+        reasons=assessment.reasons,
+        action=row.action.value,
+        order_id=row.order_id,
+    )
+
+
+def _letter(poison: Poison) -> bytes:
+    return encode(
+        DeadLetter(
+            topic=poison.topic,
+            partition=poison.partition,
+            offset=poison.offset,
+            key=poison.key,
+            value=poison.value,
+            reason=poison.reason,
+            detail=poison.detail,
+            program="api",
+            seen_us=wall_us(),
+        )
+    )

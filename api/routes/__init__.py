@@ -1,0 +1,1 @@
+"""HTTP routes: decode, ask who is calling, call one use case, answer."""

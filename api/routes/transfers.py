@@ -1,0 +1,216 @@
+"""Banks post transfers and read what was decided."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy import Connection
+
+from api.auth import Principal
+from api.decoding import PostedTransfer, decode, decode_batch, decode_posted
+from api.errors import ApiError, Conflict, Forbidden, NotFound, Unavailable, Unprocessable
+from api.intake import Outcome, Status
+from api.replies import (
+    BATCH_BODY,
+    EXAMPLE_TRANSFER,
+    Acceptance,
+    BatchItem,
+    BatchResult,
+    TransferView,
+    answers,
+    posts,
+    reply,
+)
+from api.routes.common import Caller, principal_of, runtime_of
+from api.runtime import Runtime
+from api.schemas import TransferPath
+from api.screening import decision_of, objection
+from api.store import orders, transfers, verdicts
+from models.wire import decode_assessment
+from telemetry import metrics
+
+router = APIRouter(prefix="/v1", tags=["transfers"])
+
+MAX_WAIT_MS: Final = 5_000
+"""Longest wait for a decision that may be asked for."""
+
+
+@router.post(
+    "/transfers",
+    status_code=202,
+    openapi_extra=posts(PostedTransfer, EXAMPLE_TRANSFER),
+    responses=answers(Acceptance, "Accepted and confirmed by the broker.", 202)
+    | answers(Acceptance, "Accepted, with the decision that was waited for."),
+)
+async def post_transfer(request: Request, wait_ms: Annotated[int, Query(ge=0, le=MAX_WAIT_MS)] = 0) -> Response:
+    """Post one executed transfer. Posting it again with the same content gives the same answer."""
+    principal, runtime = principal_of(request), runtime_of(request)
+    try:
+        transfer = decode(decode_posted, await request.body())
+        _check(runtime, principal, transfer)
+    except ApiError as error:
+        metrics.TRANSFERS_REFUSED.labels(error.code).inc()
+        raise
+    if not wait_ms:
+        (outcome,) = await runtime.intake.accept([transfer])
+        return _answer(transfer, _checked(transfer, outcome), None)
+    return await _post_and_wait(runtime, transfer, wait_ms / 1000)
+
+
+def _check(runtime: Runtime, principal: Principal, transfer: PostedTransfer) -> None:
+    problem = objection(transfer, principal, runtime.banks, runtime.latest_us())
+    if problem is not None:
+        raise problem
+
+
+def _answer(transfer: PostedTransfer, outcome: Outcome, decision: Any) -> Response:
+    body = Acceptance(
+        transfer_id=transfer.transfer_id,
+        status=outcome.status,
+        accepted_us=outcome.accepted_wall_us,
+        decision=decision,
+    )
+    return reply(body, 202 if decision is None else 200)
+
+
+def _checked(transfer: PostedTransfer, outcome: Outcome) -> Outcome:
+    """Return the outcome of an accepted transfer; raise `Conflict` or `Unavailable` for another."""
+    if outcome.status is Status.CONFLICT:
+        metrics.TRANSFERS_REFUSED.labels("other_content").inc()
+        raise _conflict(transfer.transfer_id)
+    if outcome.status is Status.UNAVAILABLE:
+        metrics.TRANSFERS_REFUSED.labels("broker_away").inc()
+        raise Unavailable("broker_away", "the broker did not confirm the transfer; post it again")
+    return outcome
+
+
+def _conflict(transfer_id: str) -> Conflict:
+    return Conflict("other_content", f"transfer {transfer_id} was posted before with other content")
+
+
+async def _post_and_wait(runtime: Runtime, transfer: PostedTransfer, wait_s: float) -> Response:
+    """Wait for the decision from before the transfer leaves, so that it cannot be missed."""
+    waiting = runtime.waiters.expect(transfer.transfer_id)
+    try:
+        (outcome,) = await runtime.intake.accept([transfer])
+        _checked(transfer, outcome)
+        if outcome.status is Status.DUPLICATE:
+            known = await runtime.database.read(lambda c: decision_of(c, transfer.transfer_id))
+            if known is not None:
+                return _answer(transfer, outcome, known)
+        if waiting is None:
+            return _answer(transfer, outcome, None)
+        decision = await runtime.await_decision(transfer.transfer_id, waiting, wait_s)
+        return _answer(transfer, outcome, decision)
+    finally:
+        if waiting is not None:
+            runtime.waiters.forget(transfer.transfer_id, waiting)
+
+
+@router.post(
+    "/transfers:batch",
+    status_code=202,
+    openapi_extra=BATCH_BODY,
+    responses=answers(BatchResult, "Each transfer judged by itself.", 202),
+)
+async def post_batch(request: Request) -> Response:
+    """Post up to 1,000 executed transfers. If the broker is away the answer is 503 and all may be posted again."""
+    principal, runtime = principal_of(request), runtime_of(request)
+    batch = decode(decode_batch, await request.body())
+    if not 1 <= len(batch.transfers) <= runtime.settings.max_batch:
+        limit = runtime.settings.max_batch
+        raise Unprocessable("batch_size", f"a batch has 1 to {limit} transfers, not {len(batch.transfers)}")
+    items: list[BatchItem | PostedTransfer] = [_judged(runtime, principal, raw) for raw in batch.transfers]
+    good = [item for item in items if isinstance(item, PostedTransfer)]
+    outcomes = await runtime.intake.accept(good) if good else []
+    return _batch_answer(items, outcomes)
+
+
+def _judged(runtime: Runtime, principal: Principal, raw: msgspec.Raw) -> BatchItem | PostedTransfer:
+    """Return a transfer of a batch, or why it is refused."""
+    try:
+        transfer = decode(decode_posted, raw)
+        _check(runtime, principal, transfer)
+    except ApiError as error:
+        metrics.TRANSFERS_REFUSED.labels(error.code).inc()
+        return BatchItem(transfer_id=_id_of(raw), status="refused", problem=error.problem())
+    return transfer
+
+
+class _OnlyId(msgspec.Struct):
+    transfer_id: str = ""
+
+
+_decode_id: Final = msgspec.json.Decoder(_OnlyId).decode
+
+
+def _id_of(raw: msgspec.Raw) -> str:
+    """Return the id of a refused item if it can be read at all."""
+    try:
+        return _decode_id(raw).transfer_id[:64]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
+def _batch_answer(items: list[BatchItem | PostedTransfer], outcomes: list[Outcome]) -> Response:
+    remaining = iter(outcomes)
+    results: list[BatchItem] = []
+    away = False
+    for item in items:
+        if isinstance(item, BatchItem):
+            results.append(item)
+            continue
+        outcome = next(remaining)
+        away = away or outcome.status is Status.UNAVAILABLE
+        problem = _conflict(item.transfer_id).problem() if outcome.status is Status.CONFLICT else None
+        status = "refused" if problem else outcome.status.value
+        results.append(
+            BatchItem(
+                transfer_id=item.transfer_id,
+                status=status,
+                accepted_us=outcome.accepted_wall_us,
+                problem=problem,
+            )
+        )
+    if away:
+        metrics.TRANSFERS_REFUSED.labels("broker_away").inc()
+        detail = "the broker did not confirm every transfer; post the batch again"
+        raise Unavailable("broker_away", detail, results=results)
+    counts = {name: sum(each.status == name for each in results) for name in ("accepted", "duplicate", "refused")}
+    return reply(BatchResult(results=results, **counts), 202)
+
+
+@router.get("/transfers/{transfer_id}", responses=answers(TransferView, "What is known of the transfer."))
+async def get_transfer(request: Request, transfer_id: TransferPath, caller: Caller) -> Response:
+    """Return a transfer's assessment, orders and verdicts. A bank sees the transfers it is a party to."""
+    view = await runtime_of(request).database.read(lambda connection: _view(connection, transfer_id))
+    if view is None:
+        raise NotFound("unknown_transfer", f"there is no transfer {transfer_id}")
+    parties = () if view.assessment is None else _banks(view)
+    if not caller.roles and view.assessment is not None and not caller.is_party(*parties):
+        raise Forbidden("not_a_party", "the transfer does not concern this bank")
+    return reply(view)
+
+
+def _banks(view: TransferView) -> tuple[str, ...]:
+    return () if view.assessment is None else (view.assessment.transfer.payer_bank, view.assessment.transfer.payee_bank)
+
+
+def _view(connection: Connection, transfer_id: str) -> TransferView | None:
+    row = transfers.find_assessment(connection, transfer_id)
+    if row is None:
+        known = transfers.find_accepted(connection, transfer_id)
+        return None if known is None else TransferView(transfer_id=transfer_id, status="accepted")
+    return TransferView(
+        transfer_id=transfer_id,
+        status="assessed",
+        assessment=decode_assessment(row.body),
+        action=row.action,
+        why=row.why,
+        order_ids=[order.order_id for order in orders.of_transfer(connection, transfer_id)],
+        verdicts=[
+            {"label": each.label, "source": each.source} for each in verdicts.of_transfer(connection, transfer_id)
+        ],
+    )

@@ -1,0 +1,216 @@
+"""The composition root: builds the parts from settings, starts and stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from api.auth import Gatekeeper, read_keys
+from api.bank import Gateway, HttpGateway
+from api.dispatcher import Dispatcher, Retry
+from api.feed import Feed, FeedSettings
+from api.feedsink import FeedSink
+from api.gauges import Gauges
+from api.guarded import GuardedGateway
+from api.intake import Intake
+from api.producer import TopicProducer
+from api.registry import Registry
+from api.relay import Relay
+from api.screening import decision_of
+from api.service.desk import DeskRules, Effects
+from api.service.observe import observe
+from api.service.transactions import Transactor
+from api.settings import SECOND_US, ApiSettings
+from api.store import brake as brake_store
+from api.store.database import Database, StoreAway
+from api.store.migrate import upgrade
+from api.timers import Timers
+from api.waiters import DecisionView, Waiters
+from models.control.brake import Brake
+from telemetry import metrics
+from telemetry.clock import Clock, parse_clock
+
+log = structlog.get_logger(__name__)
+
+LATE_SLACK_S: Final = 2.0
+"""Wall time by which clocks of banks may run ahead, whatever the speed of the world."""
+
+
+class Misconfigured(Exception):
+    """The settings contradict each other."""
+
+
+class Runtime:
+    """All parts of the running api."""
+
+    def __init__(self, settings: ApiSettings, *, gateway: Gateway | None = None, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or parse_clock(settings.clock)
+        self.gatekeeper = Gatekeeper(read_keys(settings.api_keys.get_secret_value(), settings.api_keys_file))
+        self.banks = frozenset(settings.banks) | self.gatekeeper.banks()
+        self.database = Database(settings.database_url)
+        self._own_gateway = None if gateway else _http_gateway(settings)
+        inner = gateway or self._own_gateway
+        if inner is None:
+            raise Misconfigured("no gateway to the banks")
+        self.gateway = GuardedGateway(
+            inner,
+            concurrency=settings.bank_concurrency,
+            failures=settings.breaker_failures,
+            open_s=settings.breaker_open_s,
+        )
+        self.transactor = Transactor(self.database, self._rules(), self.clock)
+        self.producer = TopicProducer(
+            settings.broker, linger_ms=settings.linger_ms, confirm_timeout_s=settings.confirm_timeout_s
+        )
+        self.registry = Registry(self.database)
+        self.intake = Intake(self.registry, self.producer)
+        self.waiters = Waiters()
+        self.brake = Brake(settings.brake_limits())
+        retry = Retry(
+            first_s=settings.retry_first_s,
+            max_s=settings.retry_max_s,
+            workers=settings.bank_concurrency,
+            seed=settings.seed,
+        )
+        self.dispatcher = Dispatcher(self.gateway, self.transactor, retry)
+        self.relay = Relay(self.database, self.producer)
+        self.timers = Timers(self.gateway, self.transactor, every_s=settings.timer_ms / 1000)
+        self.gauges = Gauges(self.database, self.transactor, self.brake, self.banks)
+        self.feed: Feed | None = None
+        self.exit_code = 0
+        self.on_failure: Callable[[], None] = lambda: None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _rules(self) -> DeskRules:
+        settings = self.settings
+        least_us = int(settings.feedback_min_wall_s * self._world_us_per_wall_s())
+        return DeskRules(
+            policy=settings.policy(),
+            clocks=settings.clocks(),
+            feedback_us=max(int(settings.feedback_s * SECOND_US), least_us),
+            instance=settings.instance,
+        )
+
+    def _world_us_per_wall_s(self) -> float:
+        return SECOND_US / self.clock.wall_s(SECOND_US)
+
+    def latest_us(self) -> int:
+        """Return the latest event time that a transfer may have now."""
+        tolerance = max(self.settings.future_tolerance_s * SECOND_US, LATE_SLACK_S * self._world_us_per_wall_s())
+        return self.clock.now_us() + int(tolerance)
+
+    async def start(self) -> None:
+        """Bring the database up to date, then start everything that works by itself."""
+        loop = asyncio.get_running_loop()
+        if self.settings.migrate:
+            await asyncio.to_thread(upgrade, self.database.engine)
+        self.database.start()
+        for trip in await self.database.read(brake_store.trips):
+            self.brake.trips[trip.scope] = trip
+        metrics.BRAKE_TRIPPED.set(1 if self.brake.trips else 0)
+        self.gateway.introduce(sorted(self.banks))
+        self.transactor.bind(loop)
+        self.transactor.on_commit(observe)
+        self.transactor.on_commit(self._dispatch)
+        self.transactor.on_commit(self.relay.notice)
+        self.producer.start(loop)
+        self._start_feed(loop)
+        for name, work in (
+            ("dispatcher", self.dispatcher.run()),
+            ("relay", self.relay.run()),
+            ("timers", self.timers.run()),
+            ("gauges", self.gauges.run()),
+        ):
+            self._watch(name, work)
+
+    def _dispatch(self, effects: Effects) -> None:
+        self.dispatcher.submit(effects.commands)
+
+    def _start_feed(self, loop: asyncio.AbstractEventLoop) -> None:
+        settings = self.settings
+        sink = FeedSink(self.transactor, self.brake, self.waiters, self.producer, loop)
+        feed_settings = FeedSettings(
+            broker=settings.broker,
+            group=settings.group,
+            fetch_wait_ms=settings.fetch_wait_ms,
+            persist_every_s=settings.persist_every_ms / 1000,
+            persist_max=settings.persist_max,
+        )
+        self.feed = Feed(feed_settings, sink)
+        self.feed.on_failure = partial(loop.call_soon_threadsafe, self.fail)
+        self.feed.start()
+
+    def _watch(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._on_task_end)
+        self._tasks.append(task)
+
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("a part of the api has failed", part=task.get_name(), exc_info=task.exception())
+            self.fail()
+
+    def fail(self) -> None:
+        """End the process: a part that died must not be missed in silence."""
+        self.exit_code = 1
+        self.on_failure()
+
+    async def stop(self) -> None:
+        """Stop in the order in which nothing is lost: feed, tasks, registry, producer, database."""
+        if self.feed is not None:
+            await asyncio.to_thread(self.feed.stop)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await asyncio.wait_for(self.registry.drain(), 2.0)
+        except (TimeoutError, StoreAway) as error:
+            log.warning("confirmations were not all noted", error=str(error))
+        await asyncio.to_thread(self.producer.stop)
+        if self._own_gateway is not None:
+            await self._own_gateway.close()
+        await asyncio.to_thread(self.database.stop)
+
+    async def await_decision(
+        self, transfer_id: str, waiting: asyncio.Future[DecisionView], wait_s: float
+    ) -> DecisionView | None:
+        """Return the decision if it comes within ``wait_s``; with several replicas look into the database too."""
+        poll_s = self.settings.waiter_poll_ms / 1000 or wait_s
+        deadline = asyncio.get_running_loop().time() + wait_s
+        while (left_s := deadline - asyncio.get_running_loop().time()) > 0:
+            done, _ = await asyncio.wait([waiting], timeout=min(poll_s, left_s))
+            if done:
+                return waiting.result()
+            if self.settings.waiter_poll_ms:
+                known = await self.database.read(lambda connection: decision_of(connection, transfer_id))
+                if known is not None:
+                    return known
+        return None
+
+    async def readiness(self) -> dict[str, bool]:
+        """Return what the api needs, and whether it is there."""
+        try:
+            await self.database.read(brake_store.trips)
+            stored = True
+        except StoreAway:
+            stored = False
+        feed = self.feed
+        return {
+            "database": stored,
+            "broker": await asyncio.to_thread(self.producer.reachable),
+            "feed": feed is not None and feed.assigned.is_set() and not feed.stuck.is_set(),
+        }
+
+
+def _http_gateway(settings: ApiSettings) -> HttpGateway:
+    return HttpGateway(
+        settings.banks,
+        settings.bank_url,
+        timeout_s=settings.bank_timeout_s,
+        token=settings.bank_token.get_secret_value(),
+    )

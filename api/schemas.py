@@ -1,0 +1,114 @@
+"""Bodies and paths at the HTTP edge, as pydantic schemas. Texts hold no control characters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Path
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from models.money.types import LATEST_US
+from models.risk.assessment import ListLevel
+from models.wire import VerdictLabel
+
+MAX_REPORTED: int = 100
+"""Transfers in one victim's report."""
+
+PLAIN = r"^[^\x00-\x1f\x7f]*$"
+ID_PATTERN = r"^[0-9A-Za-z_.:\-]+$"
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=PLAIN)]
+Reasoned = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=PLAIN)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=ID_PATTERN)]
+TimeUs = Annotated[int, Field(gt=0, le=LATEST_US)]
+
+TransferPath = Annotated[str, Path(min_length=1, max_length=64, pattern=ID_PATTERN)]
+OrderPath = Annotated[str, Path(pattern=r"^[A-Z]{2}-[0-9a-f]{16}$", examples=["PS-15447a8f541a252e"])]
+BankPath = Annotated[str, Path(max_length=12, pattern=r"^[0-9A-Za-z_\-]+$", examples=["jiangnan"])]
+AccountPath = Annotated[str, Path(max_length=36, pattern=r"^[0-9A-Za-z_.\-]+$", examples=["6222021234567890"])]
+
+
+class Body(BaseModel):
+    """A request body; unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DocumentBody(Body):
+    """The paper an order rests on."""
+
+    number: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=PLAIN)]
+    kind: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=32, pattern=PLAIN)]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class SubmitBody(Body):
+    """First signature: the maker vouches for the order."""
+
+    document: DocumentBody | None = None
+    reason: Text = ""
+
+
+class ApproveBody(Body):
+    """Second signature. A freeze names the level of the approving organ."""
+
+    document: DocumentBody | None = None
+    level: Literal["", "county", "city"] = ""
+    reason: Text = ""
+
+
+class ReasonBody(Body):
+    """Why."""
+
+    reason: Reasoned
+
+
+class DraftBody(Body):
+    """A draft made by a person, from a transfer that was assessed."""
+
+    kind: Literal["stop", "freeze"]
+    transfer_id: Id
+    reason: Reasoned
+    amount_fen: Annotated[int, Field(ge=0, le=10**13)] = 0
+    whole_account: bool = False
+    tier: Annotated[int, Field(ge=0, le=10)] = 1
+    months: Annotated[int, Field(ge=1, le=12)] = 6
+    round: Annotated[int, Field(ge=1, le=9)] = 1
+    case_number: Annotated[str, StringConstraints(max_length=36, pattern=PLAIN)] = ""
+
+
+class ReportBody(Body):
+    """A victim's report."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"transfer_ids": ["t-20260317-000042"], "note": "冒充客服诈骗"}]},
+    )
+
+    transfer_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_REPORTED)]
+    reported_us: TimeUs | None = None
+    note: Text = ""
+
+
+class VerdictBody(Body):
+    """What somebody found a transfer to be."""
+
+    transfer_id: Id
+    label: VerdictLabel
+    source: Literal["analyst", "sample", "bank"] = "analyst"
+    note: Text = ""
+
+
+class ListBody(Body):
+    """The level an account should get."""
+
+    level: ListLevel
+    reason: Reasoned
+
+
+class RearmBody(Body):
+    """Which scope of the brake to re-arm."""
+
+    scope: Annotated[str, StringConstraints(max_length=64, pattern=PLAIN)] = "all"
+    reason: Reasoned

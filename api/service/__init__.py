@@ -1,0 +1,1 @@
+"""Use cases: what a request, a record or a clock does to orders, lists and verdicts."""

@@ -1,0 +1,163 @@
+"""Victims' reports and analysts' verdicts: labels for the trainer, and money to be held."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import msgspec
+import structlog
+
+from api.service.desk import Desk, Labelled, is_present
+from api.service.triage import Taken, carry_out, standing_of
+from api.store import orders, transfers, verdicts
+from models.control.brake import Brake
+from models.control.orders import order_id_of
+from models.control.policy import Action, decide
+from models.control.records import Actor, Order
+from models.control.states import AWAITING_BANK, IN_FORCE, OrderKind
+from models.risk.assessment import Assessment, Band, Reason
+from models.wire import Topic, Verdict, VerdictLabel, decode_assessment
+
+log = structlog.get_logger(__name__)
+
+VICTIM_REPORT: Final = "victim_report"
+REPORT_ROUND: Final = 2
+"""A report makes an order of its own, told apart from the machine's order for the same transfer."""
+
+
+class NotAssessed(Exception):
+    """The transfer has no assessment (yet), so there are no features to label."""
+
+    def __init__(self, transfer_id: str) -> None:
+        super().__init__(transfer_id)
+        self.transfer_id = transfer_id
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """A victim says that these transfers were fraud."""
+
+    transfer_ids: tuple[str, ...]
+    reported_us: int
+    note: str = ""
+
+
+class ReportResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a report led to, by transfer."""
+
+    report_id: str
+    duplicate: bool
+    verdicts: int
+    orders: list[dict[str, str]]
+
+
+def report_id_of(transfer_ids: tuple[str, ...]) -> str:
+    """Return the id of a report; the same transfers make the same report.
+
+    >>> report_id_of(("b", "a")) == report_id_of(("a", "b"))
+    True
+    """
+    text = "sluice report 1|" + "|".join(sorted(set(transfer_ids)))
+    return "RP-" + hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load_assessment(desk: Desk, transfer_id: str) -> Assessment:
+    """Return a transfer's assessment; raise `NotAssessed`."""
+    row = transfers.find_assessment(desk.connection, transfer_id)
+    if row is None:
+        raise NotAssessed(transfer_id)
+    return decode_assessment(row.body)
+
+
+def file_report(desk: Desk, brake: Brake, report: Report, actor: Actor) -> ReportResult:
+    """Record a report, label its transfers as fraud, and hold the money where nothing holds it yet.
+
+    Raises `NotAssessed` if any transfer is unknown to the assessments.
+    """
+    found = [load_assessment(desk, each) for each in report.transfer_ids]
+    report_id = report_id_of(report.transfer_ids)
+    new = verdicts.record_report(
+        desk.connection,
+        {
+            "report_id": report_id,
+            "reported_by": actor.name,
+            "transfer_ids": msgspec.json.encode(report.transfer_ids).decode(),
+            "note": report.note,
+            "reported_us": report.reported_us,
+        },
+    )
+    if new:
+        desk.note("report.file", report_id, actor, {"transfer_ids": report.transfer_ids, "note": report.note})
+    labelled = sum(
+        label(desk, each, VerdictLabel.FRAUD, VICTIM_REPORT, actor, at_us=report.reported_us) for each in found
+    )
+    done = [(each.transfer.transfer_id, _hold(desk, brake, each, report_id)) for each in found]
+    return ReportResult(
+        report_id=report_id,
+        duplicate=not new,
+        verdicts=labelled,
+        orders=[
+            {"transfer_id": key, "action": taken.action, "why": taken.why or "", "order_id": taken.order_id}
+            for key, taken in done
+        ],
+    )
+
+
+def _hold(desk: Desk, brake: Brake, assessment: Assessment, report_id: str) -> Taken:
+    """Confirm the order that holds this transfer's money, or make one; a freeze is drafted for what is in force."""
+    transfer = assessment.transfer
+    existing = orders.of_transfer(desk.connection, transfer.transfer_id)
+    for order in existing:
+        if order.kind is OrderKind.PROTECTIVE_STOP and order.state in AWAITING_BANK | IN_FORCE:
+            if is_present(order):
+                desk.draft_freeze(order)
+            return Taken(action=Action.ORDER, order_id=order.order_id)
+    reported = _as_reported(assessment)
+    standing = msgspec.structs.replace(standing_of(desk, assessment), released_us=0)
+    decision = decide(reported, standing, desk.rules.policy, desk.now_us)
+    if decision.action is Action.ORDER and decision.order is not None:
+        decision = msgspec.structs.replace(decision, order=_own_order(decision.order, report_id))
+    return carry_out(desk, brake, reported, decision)
+
+
+def _own_order(order: Order, report_id: str) -> Order:
+    order_id = order_id_of(order.kind, order.transfer_ids[0], order.target, REPORT_ROUND)
+    return msgspec.structs.replace(order, order_id=order_id, case_number=report_id)
+
+
+def _as_reported(assessment: Assessment) -> Assessment:
+    reason = Reason(
+        code=VICTIM_REPORT,
+        weight=1.0,
+        zh="被害人报案，称该笔转账系被骗",
+        en="The victim reported this transfer as fraud",
+    )
+    return msgspec.structs.replace(assessment, band=Band.STOP, reasons=(reason, *assessment.reasons))
+
+
+def label(desk: Desk, assessment: Assessment, verdict: VerdictLabel, source: str, actor: Actor, *, at_us: int) -> bool:
+    """Record a verdict with the features as scored, for topic and audit; return whether it said something new."""
+    transfer = assessment.transfer
+    record = Verdict(
+        transfer_id=transfer.transfer_id,
+        label=verdict,
+        source=source,
+        decided_us=at_us,
+        features=assessment.features,
+        feature_set=assessment.feature_set,
+    )
+    if not verdicts.record_verdict(desk.connection, record, actor.name):
+        return False
+    desk.publish(Topic.VERDICTS, transfer.transfer_id, record)
+    desk.note("verdict", transfer.transfer_id, actor, {"label": verdict, "source": source})
+    held = orders.of_transfer(desk.connection, transfer.transfer_id) if verdict is VerdictLabel.HONEST else []
+    stopped = any(order.kind is OrderKind.PROTECTIVE_STOP and order.stop_point_us for order in held)
+    desk.effects.labels.append(
+        Labelled(
+            label=verdict.value,
+            source=source,
+            delay_us=max(0, at_us - transfer.occurred_us),
+            false_stop_bank=transfer.payee_bank if stopped else "",
+        )
+    )
+    return True

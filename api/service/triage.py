@@ -1,0 +1,108 @@
+"""Applies the policy to assessments in the stop band: order, attach, or withhold. Runs in the writer's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from api.service.desk import Desk
+from api.store import brake as brake_store
+from api.store import lists, orders, transfers
+from api.store.outbox import Stamps
+from models.control.brake import Brake
+from models.control.orders import order_id_of
+from models.control.policy import Action, Decision, Standing, Why, decide
+from models.control.records import MACHINE, Order
+from models.control.states import OrderEvent, OrderKind
+from models.risk.assessment import Assessment
+from telemetry import metrics
+
+log = structlog.get_logger(__name__)
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done about one transfer."""
+
+    action: Action
+    why: Why | None = None
+    order_id: str = ""
+
+
+NOT_STOPPED = Taken(action=Action.NONE)
+
+
+def triage(desk: Desk, brake: Brake, assessments: Sequence[Assessment]) -> list[Taken]:
+    """Act on assessments in the order they came; acting twice on one changes nothing."""
+    return [_triage_one(desk, brake, assessment) for assessment in assessments]
+
+
+def _triage_one(desk: Desk, brake: Brake, assessment: Assessment) -> Taken:
+    transfer = assessment.transfer
+    order_id = order_id_of(OrderKind.PROTECTIVE_STOP, transfer.transfer_id, transfer.payee)
+    if orders.get(desk.connection, order_id) is not None:
+        return Taken(action=Action.ORDER, order_id=order_id)
+    known = transfers.find_assessment(desk.connection, transfer.transfer_id)
+    if known is not None:
+        return Taken(action=Action(known.action), why=Why(known.why) if known.why else None, order_id=known.order_id)
+    decision = decide(assessment, standing_of(desk, assessment), desk.rules.policy, desk.now_us)
+    return carry_out(desk, brake, assessment, decision)
+
+
+def standing_of(desk: Desk, assessment: Assessment) -> Standing:
+    """Return what the store knows of the account a transfer went to."""
+    transfer, connection = assessment.transfer, desk.connection
+    bank, account = transfer.payee_bank, transfer.payee_account
+    return Standing(
+        level=lists.level_of(connection, transfer.payee),
+        open_orders=orders.open_on_account(connection, bank, account),
+        released_us=orders.released_us(connection, bank, account),
+    )
+
+
+def carry_out(desk: Desk, brake: Brake, assessment: Assessment, decision: Decision) -> Taken:
+    """Do what the policy decided, unless the brake withholds it."""
+    if decision.action is Action.ATTACHED and decision.order is not None:
+        return _attach(desk, assessment, decision.order)
+    if decision.action is not Action.ORDER or decision.order is None:
+        return Taken(action=decision.action, why=decision.why)
+    if _braked(desk, brake, assessment):
+        return Taken(action=Action.WITHHELD, why=Why.BRAKE)
+    stamps = Stamps(assessment.stages.accepted_us, assessment.stages.assessed_us)
+    opened = desk.open(decision.order, MACHINE, stamps)
+    if opened is not None:
+        brake.ordered(desk.now_us, opened.bank, rule_of(assessment))
+    return Taken(action=Action.ORDER, order_id=decision.order.order_id)
+
+
+def rule_of(assessment: Assessment) -> str:
+    """Return the code that carries most of the risk; the brake counts by it."""
+    return assessment.reasons[0].code if assessment.reasons else "none"
+
+
+def _attach(desk: Desk, assessment: Assessment, order: Order) -> Taken:
+    """Record a further suspicious credit on the control that holds the account already."""
+    transfer_id = assessment.transfer.transfer_id
+    if order.kind is OrderKind.PROTECTIVE_STOP:
+        desk.change(order.order_id, OrderEvent.AMEND, MACHINE, transfer_ids=(transfer_id,))
+    else:
+        orders.link(desk.connection, msgspec.structs.replace(order, transfer_ids=(transfer_id,)))
+    return Taken(action=Action.ATTACHED, why=Why.BLOCKED_ALREADY, order_id=order.order_id)
+
+
+def _braked(desk: Desk, brake: Brake, assessment: Assessment) -> bool:
+    trip = brake.check(desk.now_us, assessment.transfer.payee_bank, rule_of(assessment))
+    if trip is None:
+        return False
+    metrics.BRAKE_WITHHELD.labels(trip.cap).inc()
+    if brake_store.record_trip(desk.connection, trip):
+        metrics.BRAKE_TRIPPED.set(1)
+        desk.note("brake.trip", trip.scope, MACHINE, msgspec.structs.asdict(trip))
+        log.critical(
+            "BRAKE TRIPPED: automatic stops are suspended, Sluice only advises until a person re-arms it",
+            scope=trip.scope,
+            cap=trip.cap,
+            count=trip.count,
+        )
+    return True

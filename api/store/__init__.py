@@ -1,0 +1,1 @@
+"""The database behind the api: tables, migrations, and every statement that touches them."""

@@ -1,0 +1,25 @@
+"""The two statements that SQLite and PostgreSQL spell alike and SQLAlchemy does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+
+def insert_if_new(connection: Connection, table: Table) -> Any:
+    """Return an INSERT that leaves an existing row (by primary or unique key) as it is."""
+    return _insert(connection, table).on_conflict_do_nothing()
+
+
+def insert_or_replace(connection: Connection, table: Table, values: Mapping[str, Any]) -> Any:
+    """Return an INSERT of one row that replaces the row with the same primary key."""
+    keys = [column.name for column in table.primary_key]
+    changed = {name: value for name, value in values.items() if name not in keys}
+    return _insert(connection, table).values(**values).on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)

@@ -1,0 +1,77 @@
+"""Transfers in, stops out: the api with an embedded broker and a fake bank."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from models.money.types import AccountId
+from models.risk.assessment import Band
+from models.wire import ACCEPTED_HEADER, Topic, decode_control, decode_transfer
+from stream.broker import EmbeddedBroker
+from tests.apikit import assessed, running, settings_for, transfer, until
+
+
+@pytest.fixture(scope="module")
+def broker() -> EmbeddedBroker:
+    return EmbeddedBroker()
+
+
+async def test_posted_transfer_reaches_the_topic_once(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    subject = transfer()
+    async with running(settings_for(broker.bootstrap, tmp_path)) as api:
+        first = await api.post("/v1/transfers", subject, who="icbc")
+        again = await api.post("/v1/transfers", subject, who="icbc")
+        found = [m for m in api.topics.read(Topic.TRANSFERS, 99, 1.0) if subject.transfer_id in str(m.value())]
+    assert first.status_code == again.status_code == 202, first.text
+    assert first.json() == {
+        "transfer_id": subject.transfer_id,
+        "status": "accepted",
+        "accepted_us": first.json()["accepted_us"],
+        "decision": None,
+    }
+    assert again.json() == first.json() | {"status": "duplicate"}
+    (message,) = found
+    assert message.key().decode() == subject.payer
+    record = decode_transfer(message.value())
+    assert (record.transfer_id, record.payer, record.amount_fen) == (subject.transfer_id, subject.payer, 500_000)
+    assert dict(message.headers())[ACCEPTED_HEADER] == str(first.json()["accepted_us"]).encode()
+
+
+async def test_stop_band_becomes_a_confirmed_stop_and_a_freeze_draft(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    subject = transfer(payee_account="6217000000000077")
+    async with running(settings_for(broker.bootstrap, tmp_path, group="g-stop")) as api:
+        api.topics.assess(assessed(subject))
+        order = await api.order_in("applied")
+        draft = await api.order_in("draft", "freeze")
+        (command,) = [each for each in api.bank.sent if each.account_number == subject.payee_account]
+
+        async def stored() -> bool:
+            found = await api.get(f"/v1/transfers/{subject.transfer_id}")
+            return isinstance(found, dict) and found["action"] == "order"
+
+        await until(stored)
+        controls = api.topics.read(Topic.CONTROLS, 1)
+    assert order["amount_fen"] == command.amount_fen == subject.amount_fen
+    assert order["stop_point_us"] > 0
+    assert 0 <= order["stop_point_us"] + 24 * 3_600_000_000 - order["expire_us"] < 1_000_000
+    assert draft["transfer_ids"] == [subject.transfer_id]
+    entry = decode_control(controls[-1].value())
+    assert (entry.account, entry.order_id) == (AccountId(subject.payee), order["order_id"])
+
+
+async def test_wait_ms_returns_the_decision(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    subject = transfer()
+    async with running(settings_for(broker.bootstrap, tmp_path, group="g-wait")) as api:
+        post = asyncio.create_task(api.post("/v1/transfers", subject, who="icbc", wait_ms=5000))
+
+        async def waiting() -> int:
+            return api.runtime.waiters.waiting
+
+        await until(waiting)
+        api.topics.assess(assessed(subject, Band.WATCH))
+        response = await post
+    assert response.status_code == 200
+    assert response.json()["decision"]["band"] == "watch"
