@@ -40,10 +40,14 @@ class Breach(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of `verify`. ``unclear`` counts orders whose bank has not answered: neither right nor wrong."""
+    """Result of `verify`; ``breaches`` are the findings in words.
+
+    ``unclear`` counts orders whose bank has not answered: neither right nor wrong.
+    """
 
     ok: bool
-    breaches: list[Breach]
+    breaches: list[str]
+    findings: list[Breach]
     audit_entries: int
     orders_checked: int
     unclear: int
@@ -66,7 +70,8 @@ async def verify(database: Database, gateway: Gateway, clock: Clock, *, settle_u
     ages = await database.read(outbox.ages)
     return Verification(
         ok=not breaches,
-        breaches=breaches[:MAX_BREACHES],
+        breaches=[f"{each.kind} {each.subject}: {each.detail}" for each in breaches[:MAX_BREACHES]],
+        findings=breaches[:MAX_BREACHES],
         audit_entries=chain.entries,
         orders_checked=compared.checked,
         unclear=compared.unclear,

@@ -13,6 +13,7 @@ from api.schemas import RearmBody
 from api.service import braking
 from api.store import audit, orders, outbox, transfers
 from api.verify import Verification, verify
+from telemetry.clock import wall_us
 
 router = APIRouter(prefix="/v1", tags=["operation"])
 
@@ -34,7 +35,10 @@ async def brake_state(request: Request, _caller: Staff) -> Response:
 
 @router.get("/stats")
 async def stats(request: Request, _caller: Staff) -> Response:
-    """Return counts of transfers and of orders by kind and state."""
+    """Return counts of transfers and of orders by kind and state.
+
+    ``settled`` says that every accepted transfer is assessed and every bank has answered every command.
+    """
     return reply(await runtime_of(request).database.read(_stats))
 
 
@@ -42,10 +46,12 @@ def _stats(connection: Connection) -> dict[str, Any]:
     by_kind: dict[str, dict[str, int]] = {"protective_stop": {}, "stop": {}, "freeze": {}}
     for kind, state, _bank, number, _since in orders.counts(connection):
         by_kind[kind][state] = by_kind[kind].get(state, 0) + number
+    open_commands = sum(number for _, number, _ in outbox.ages(connection))
     return {
         "transfers": transfers.count_transfers(connection),
         "orders": by_kind,
-        "outbox_open": sum(number for _, number, _ in outbox.ages(connection)),
+        "outbox_open": open_commands,
+        "settled": not open_commands and not transfers.unassessed(connection, wall_us(), 1),
     }
 
 
