@@ -217,7 +217,7 @@ def test_a_health_check_asks_where_the_program_answers(name: str, demo_env: dict
     assert "deploy/docker/health.py /opt/sluice/health.py" in (ROOT / "Dockerfile").read_text()
     asked = urlsplit(check[3])
     assert asked.port == served_port(name, demo_env)
-    assert asked.path in {"/metrics", "/healthz", "/health"}
+    assert asked.path in {"/metrics", "/healthz", "/readyz"}
     if len(check) > 4:
         assert environment(name, demo_env)["SLUICE_READY_FILE"] == check[4]
     assert SERVICES[name]["tmpfs"] == ["/tmp"], "a ready file must not outlive its process"
