@@ -21,10 +21,10 @@ from fastapi import FastAPI, Response
 
 from models.money.types import iso_from_us
 from simulators.clients import BankClient, NoAnswer, ReportClient
-from simulators.csvfile import openings
 from simulators.engine import Engine, Pending, Report, days_between
 from simulators.plan import DAY_US, SECOND_US
 from simulators.population import build_population
+from simulators.rehearsal import openings
 from simulators.rings import rings_for
 from simulators.serving import add_standard_routes, announce, reply, serve
 from simulators.settings import WorldSettings
