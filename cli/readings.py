@@ -46,7 +46,7 @@ class Sources:
     """Reads the programs of one run; a program that does not answer reads as empty."""
 
     def __init__(self, *, api_url: str, bank_url: str, world_url: str, operator_key: str) -> None:
-        self._api_url, self._bank_url, self._world_url = api_url, bank_url, world_url
+        self._api_url, self.bank_url, self._world_url = api_url, bank_url, world_url
         self._client = httpx.Client(timeout=TIMEOUT_S, headers={"X-Api-Key": operator_key})
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Sources:
 
     def bank(self, path: str) -> Any:
         """Return the JSON of a page of the fake banks; raise `httpx.HTTPError`."""
-        return self._client.get(f"{self._bank_url}{path}").raise_for_status().json()
+        return self._client.get(f"{self.bank_url}{path}").raise_for_status().json()
 
 
 def parse_samples(page: str) -> Samples:

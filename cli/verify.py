@@ -1,0 +1,21 @@
+"""``sluice verify``: audit chain, orders against banks, accepted against assessed, ledgers."""
+
+from __future__ import annotations
+
+from cli.readings import Sources
+
+TIMEOUT_S = 120.0
+
+
+def find_breaches(sources: Sources, *, settle_s: float = 0.0) -> list[str]:
+    """Return what does not hold, in words; empty if everything reconciles.
+
+    ``settle_s`` is how long ago (wall) a transfer must have been accepted for a
+    missing assessment to be a breach. Raises `httpx.HTTPError` where a program does not answer.
+    """
+    verdict = sources.api(f"/v1/verify?settle_s={settle_s:g}", timeout_s=TIMEOUT_S)
+    breaches = [f"{breach['kind']} {breach['subject']}: {breach['detail']}" for breach in verdict["breaches"]]
+    breaches += [f"bank {bank} does not answer" for bank in verdict["silent_banks"]]
+    if sources.bank_url and not sources.bank("/ledger/check")["balanced"]:
+        breaches.append("the banks' ledgers do not balance")
+    return breaches
