@@ -107,7 +107,10 @@ def validation_problem(error: RequestValidationError) -> ApiError:
 
 
 class _ReadyServer(uvicorn.Server):
-    """Writes ``http://host:port`` to a file once transfers can be taken and assessments are read."""
+    """Writes ``http://host:port`` to a file once the api answers and has its database and broker.
+
+    The feed may come later: the workers make the topics it reads.
+    """
 
     def __init__(self, config: uvicorn.Config, runtime: Runtime, ready_file: Path | None, address: str) -> None:
         super().__init__(config)
@@ -123,7 +126,10 @@ class _ReadyServer(uvicorn.Server):
             self._announcing = asyncio.create_task(self._announce(self._ready_file))
 
     async def _announce(self, ready_file: Path) -> None:
-        while not all((await self._runtime.readiness()).values()):  # noqa: ASYNC110 - parts outside tell no event
+        while True:
+            checks = await self._runtime.readiness()
+            if checks["database"] and checks["broker"]:
+                break
             await asyncio.sleep(READY_POLL_S)
         ready_file.parent.mkdir(parents=True, exist_ok=True)
         partial = ready_file.with_name(f"{ready_file.name}.new")

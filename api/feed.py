@@ -40,6 +40,9 @@ MAX_POLL_INTERVAL_MS: Final = 1_800_000
 """How long the database may be away before the group gives our partitions to others."""
 
 SESSION_TIMEOUT_MS: Final = 6_000
+METADATA_REFRESH_MS: Final = 2_000
+"""How soon a topic that is made later is found."""
+
 JOIN_TIMEOUT_S: Final = 10.0
 LAG_EVERY_S: Final = 1.0
 
@@ -93,7 +96,7 @@ class Feed:
                 "session.timeout.ms": SESSION_TIMEOUT_MS,
                 "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 3,
                 "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
-                "topic.metadata.refresh.interval.ms": 5_000,
+                "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
                 "log_level": 2,
             }
         )
@@ -229,6 +232,8 @@ def _is_record(message: Message) -> bool:
     error = message.error()
     if error is None:
         return True
-    if error.code() != KafkaError._PARTITION_EOF:
+    if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        log.info("a topic is not there yet; workers make it", error=str(error))
+    elif error.code() != KafkaError._PARTITION_EOF:
         log.warning("consumer trouble", error=str(error))
     return False
