@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -21,6 +22,12 @@ from simulators.rings import Case, Script, Underworld, Wait
 from simulators.scripts import begin
 from simulators.theft import MoneyCount, TheftBook
 from simulators.town import SLOT_US, Town, slot_at
+
+TOLD_SHARE: Final = 0.85
+"""How often a channel tells its bank the device and the address it was used from."""
+
+OTHER_DEVICE_SHARE: Final = 0.004
+"""How often anybody pays from a device never seen before: a new telephone, a colleague's."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +177,9 @@ class Engine:
         payer, payee = accounts[intent.payer], accounts[intent.payee]
         self._issued += 1
         tells = payer.device and intent.channel not in ("counter", "atm", "batch")
-        device = (intent.device or payer.device) if tells and dice.random() < 0.85 else ""
+        device = intent.device or payer.device
+        if dice.random() < OTHER_DEVICE_SHARE:
+            device = f"dev-{dice.getrandbits(48):012x}"
         return Transfer(
             transfer_id=f"{self._prefix}{self._issued:09d}",
             payer_bank=payer.bank,
@@ -181,8 +190,8 @@ class Engine:
             occurred_us=intent.at_us,
             channel=intent.channel,
             in_call=intent.in_call if tells else None,
-            device_id=device,
-            ip=payer.ip if tells and dice.random() < 0.8 else "",
+            device_id=device if tells and dice.random() < TOLD_SHARE else "",
+            ip=payer.ip if tells and dice.random() < TOLD_SHARE else "",
         )
 
 

@@ -18,8 +18,9 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
     """The truth about a transfer of a crime. Honest transfers have none.
 
     ``fraud`` is what goes into ``is_fraud``: the victim's payments and every
-    hop of the money; camouflage of a mule account is part of a case but is not fraud.
-    ``from_victim`` marks what a victim pays, ``to_victim`` what crooks pay back as bait.
+    hop of the money on its way out, but not what crooks pay back as bait
+    (``to_victim``): nobody should be stopped for receiving that.
+    ``from_victim`` marks what a victim pays.
     """
 
     typology: str

@@ -22,6 +22,9 @@ FIRMS_PER_CUSTOMER: Final = 0.012
 OTC_PER_CUSTOMER: Final = 0.001
 ATMS_PER_BANK: Final = 4
 CITIES: Final = 40
+SHARED_DEVICE_SHARE: Final = 0.07
+"""How many people use one telephone with somebody else of the household."""
+
 PAYDAYS: Final = (5, 5, 8, 10, 10, 10, 12, 15, 15, 15, 18, 20, 25, 28)
 """Days of the month on which firms pay wages; some are more usual than others."""
 
@@ -186,6 +189,8 @@ def _draw_accounts(draw: _Builder, person: int) -> tuple[Kind, int, int]:
     dice = draw.dice
     kind = dice.choices(list(Kind), weights=(86, 1, 6, 7))[0]
     device = f"dev-{dice.getrandbits(48):012x}"
+    if person and dice.random() < SHARED_DEVICE_SHARE:
+        device = draw.accounts[-1].device
     city = dice.randrange(CITIES)
     ip = f"36.{100 + city}.{dice.randrange(256)}.{dice.randrange(1, 255)}"
     rich = {Kind.ACTIVE: 14_000, Kind.AGENT: 20_000, Kind.YOUNG: 1_500, Kind.DORMANT: 300}[kind]

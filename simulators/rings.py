@@ -103,7 +103,11 @@ class Case:
     def label(self, typology: str = "", *, from_victim: bool = False, to_victim: bool = False) -> Label:
         """Return the truth about a transfer of this case."""
         return Label(
-            typology=typology or self.typology, case_id=self.case_id, from_victim=from_victim, to_victim=to_victim
+            typology=typology or self.typology,
+            case_id=self.case_id,
+            fraud=not to_victim,
+            from_victim=from_victim,
+            to_victim=to_victim,
         )
 
 

@@ -23,6 +23,8 @@ from simulators.typologies import SMALLEST_FEN, pass_on, to_next_tier
 REPORTS_SHARE: Final = 0.8
 """How many victims report at all (ours)."""
 
+VICTIM_CHANNELS: Final = (*["mobile"] * 16, *["web"] * 3, "counter")
+
 MAX_ACCOUNTS_TRIED: Final = 3
 """How many accounts a victim lets itself be told one after the other for one payment."""
 
@@ -43,7 +45,7 @@ def pay(
             payer=payer,
             payee=mule.account,
             amount_fen=max(100, amount_fen),
-            channel=world.dice.choice(("mobile", "mobile", "mobile", "mobile", "web", "counter")),
+            channel=world.dice.choice(VICTIM_CHANNELS),
             label=case.label(from_victim=True),
             in_call=in_call,
             device=device,
@@ -140,7 +142,7 @@ def investment(world: Underworld, case: Case, at_us: int) -> Script:
 
 def bait(world: Underworld, case: Case, mule: Mule, victim: Customer, *, amount_fen: int, at_us: int) -> Intent:
     """Return a payment back to the victim that makes it trust."""
-    label = case.label(case.typology + "_bait", to_victim=True)
+    label = case.label(to_victim=True)
     return world.intent(at_us, mule, victim.main, amount_fen, channel="mobile", label=label)
 
 

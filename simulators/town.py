@@ -24,6 +24,9 @@ NIGHT_HOURS: Final = (80, 72, 60, 42, 26, 12, 5, 5, 5, 5, 8, 16, 24, 24, 22, 22,
 NIGHT_PART: Final = 0.1
 """Share of all activity that is the night owls'."""
 
+BY_HAND_SHARE: Final = 0.2
+"""How often somebody pays in the browser or at the counter what most pay by telephone."""
+
 KEEP_SHARE: Final = 0.95
 """Honest people do not try to spend more than this share of what they have."""
 
@@ -123,6 +126,8 @@ class Town:
         """Return an honest wish to pay; now and then the payer happens to be in a call."""
         dice = self.dice.random()
         in_call = None if dice < 0.3 else dice > 0.985
+        if channel == "mobile" and self.dice.random() < BY_HAND_SHARE:
+            channel = "web" if self.dice.random() < 0.8 else "counter"
         return Intent(
             at_us=at_us, payer=payer, payee=payee, amount_fen=max(1, amount_fen), channel=channel, in_call=in_call
         )

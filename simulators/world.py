@@ -99,6 +99,7 @@ class World:
         self._lag_us = 0
         self._history = 0
         self._untold = 0
+        self._final: WorldStatus | None = None
         self._pending_reports: set[asyncio.Task[None]] = set()
         self.engine = self._build_engine()
         self.watch = ControlWatch(self.engine)
@@ -141,7 +142,8 @@ class World:
             await asyncio.gather(watching, return_exceptions=True)
         await self._look(banks)
         self.phase = Phase.DONE
-        log.info("world ended", status=msgspec.json.encode(self.status()).decode())
+        self._final = self.status()
+        log.info("world ended", status=msgspec.json.encode(self._final).decode())
 
     async def _post_history(self, banks: BankClient) -> None:
         settings = self.settings
@@ -242,7 +244,9 @@ class World:
         return days_between(self._live_us, self._ended_us or self.clock.now_us()) if self._live_us else 0.0
 
     def status(self) -> WorldStatus:
-        """Return where the world stands."""
+        """Return where the world stands; once it is done, where it stood at its end."""
+        if self._final is not None:
+            return self._final
         counts, days = self.engine.counts, self.simulated_days()
         live_s = (self._ended_mono or time.monotonic()) - self._live_mono if self._live_mono else 0.0
         live = counts.honest + counts.fraud - self._history
