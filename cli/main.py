@@ -90,6 +90,54 @@ def world() -> None:
 
 
 @app.command()
+def simulate(
+    out: Annotated[Path | None, typer.Option(help="File to write, .csv or .csv.gz.")] = None,
+    to: Annotated[str | None, typer.Option(help="HOST:PORT of a broker to publish to.")] = None,
+    cases: Annotated[Path | None, typer.Option(help="File that gets tx_id, case_id of the fraud rows.")] = None,
+    customers: Annotated[int, typer.Option(help="Customers of the world.", min=100)] = 10_000,
+    days: Annotated[float, typer.Option(help="Days of the world.", min=0.01)] = 14.0,
+    fraud_share: Annotated[float, typer.Option(help="Share of rows that are fraud.", min=0, max=0.2)] = 0.003,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same transfers.")] = 1,
+    rate: Annotated[float, typer.Option(help="With --to: transfers per second.", min=1)] = 300.0,
+) -> None:
+    """Make labelled transfers: to a file of the CSV contract (--out) or, unlabelled, to a broker (--to)."""
+    from cli.simulate import simulate_to_broker, simulate_to_file
+    from simulators.settings import SimulateSettings
+
+    if (out is None) == (to is None):
+        raise typer.BadParameter("give either --out FILE or --to HOST:PORT")
+    settings = SimulateSettings(customers=customers, days=days, fraud_share=fraud_share, seed=seed, rate_tps=rate)
+    if out is not None:
+        simulate_to_file(settings, out, cases)
+    elif to is not None:
+        simulate_to_broker(settings, to)
+
+
+@app.command()
+def verify(
+    api_url: Annotated[
+        str, typer.Option(envvar="SLUICE_API_URL", help="Base URL of the api.")
+    ] = "http://127.0.0.1:8080",
+    key: Annotated[str, typer.Option(envvar="SLUICE_OPERATOR_KEY", help="Key of an operator.")] = "",
+    bank_url: Annotated[str, typer.Option(envvar="SLUICE_BANK_URL", help="Fake banks whose ledgers to check.")] = "",
+    settle_s: Annotated[float, typer.Option(help="Age from which a missing assessment is a breach.", min=0)] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check audit chain, orders against banks, accepted against assessed; non-zero on any breach."""
+    from cli.verify import run_verify
+
+    sys.exit(run_verify(api_url=api_url, bank_url=bank_url, key=key, settle_s=settle_s, as_json=as_json))
+
+
+@app.command()
+def settings() -> None:
+    """Print every SLUICE_* variable of every program as Markdown."""
+    from cli.settings_page import settings_page
+
+    typer.echo(settings_page(), nl=False)
+
+
+@app.command()
 def broker(
     kind: Annotated[str, typer.Option(help="embedded (in memory) or kafka (Java 17).")] = "embedded",
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.", min=0)] = 0,

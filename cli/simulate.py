@@ -33,5 +33,5 @@ def simulate_to_file(settings: SimulateSettings, out: Path, cases: Path | None) 
 def simulate_to_broker(settings: SimulateSettings, broker: str) -> None:
     """Publish transfers to the topic ``transfers`` at ``settings.rate_tps``."""
     with _bar(f"publishing to {broker}") as tell:
-        sent = publish(settings, broker, progress=tell)
-    Console(stderr=True).print(f"{sent:,} transfers published to {broker}")
+        published = publish(settings, broker, progress=tell)
+    Console(stderr=True).print(f"{published.sent:,} transfers published to {broker}")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
+import httpx
+import msgspec
+
 from cli.readings import Sources
 
 TIMEOUT_S = 120.0
@@ -19,3 +24,20 @@ def find_breaches(sources: Sources, *, settle_s: float = 0.0) -> list[str]:
     if sources.bank_url and not sources.bank("/ledger/check")["balanced"]:
         breaches.append("the banks' ledgers do not balance")
     return breaches
+
+
+def run_verify(*, api_url: str, bank_url: str, key: str, settle_s: float, as_json: bool) -> int:
+    """Check and print; return 0 if all holds, 1 on a breach, 2 if a program does not answer."""
+    sources = Sources(api_url=api_url, bank_url=bank_url, world_url="", operator_key=key)
+    try:
+        breaches = find_breaches(sources, settle_s=settle_s)
+    except httpx.HTTPError as error:
+        sys.stderr.write(f"cannot verify: {error}\n")
+        return 2
+    finally:
+        sources.close()
+    if as_json:
+        sys.stdout.write(msgspec.json.encode({"reconciled": not breaches, "breaches": breaches}).decode() + "\n")
+    else:
+        sys.stdout.write("\n".join(breaches or ["everything reconciles"]) + "\n")
+    return 1 if breaches else 0
