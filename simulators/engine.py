@@ -127,6 +127,13 @@ class Engine:
         """Return where the victims' money is (`TheftBook.count`)."""
         return self.book.count(immobilised_fen)
 
+    def describe(self, place: int) -> str:
+        """Return whose account it is: a victim's, a kind of customer's, or its role."""
+        account = self.town.population.accounts[place]
+        if place in self._world.victims:
+            return "victim"
+        return self.town.population.customers[account.owner].kind if account.owner >= 0 else account.role
+
     def set_pace(self, scale: float, *, calendar: bool) -> None:
         """Plan habits at ``scale`` times their rates from the next slot on, with or without wages and rents."""
         self._scale, self._calendar = scale, calendar

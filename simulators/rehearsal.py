@@ -93,6 +93,7 @@ class Rehearsal:
             prefix="t",
         )
         self.watch = ControlWatch(self.engine)
+        self.watch.live_us = self.start_us
         self.feedbacks: list[BankFeedback] = []
         self._gate = gate
         self._reaction_us = reaction_us

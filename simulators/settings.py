@@ -102,6 +102,7 @@ class WorldSettings(BaseSettings):
     history_transfers: int = Field(default=20_000, ge=0)
     history_days: float = Field(default=3.0, gt=0, le=60)
     tick_ms: float = Field(default=20.0, gt=0)
+    settle_s: float = Field(default=1.5, ge=0)
     drain_s: float = Field(default=3.0, ge=0)
     status_file: Path | None = None
     stay: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -12,20 +13,32 @@ from simulators.controls import BLOCKS_DEBIT, JournalEntry
 from simulators.engine import Engine
 from simulators.population import Role
 
-THIRD_PARTIES = frozenset({Role.OTC})
+THIRD_PARTIES: Final = frozenset({Role.OTC})
 """Accounts whose stop is neither right nor false: dealers who took stolen money in exchange."""
 
 
+NEVER_US: Final = 1 << 62
+
+
 class StopCounts(msgspec.Struct, kw_only=True):
-    """Accounts that protective stops have touched, each once; ``right`` means crooks controlled it."""
+    """Accounts that protective stops have touched, each once; ``right`` means crooks controlled it.
+
+    ``false_by`` breaks the false ones down by whom they hit; ``in_history`` were
+    stopped before the live phase, for transfers of the history, and count nowhere else.
+    """
 
     right: int = 0
     false: int = 0
     third_party: int = 0
+    in_history: int = 0
+    false_by: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class ControlWatch:
-    """A mirror of the banks' control journal, read against the truth the world knows."""
+    """A mirror of the banks' control journal, read against the truth the world knows.
+
+    Stops are judged from ``live_us`` on, by the bank's stop point; until it is set none is.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -33,7 +46,7 @@ class ControlWatch:
         self._controls: dict[AccountId, dict[str, JournalEntry]] = {}
         self._judged: set[AccountId] = set()
         self.stops = StopCounts()
-        self.false_accounts: list[AccountId] = []
+        self.live_us = NEVER_US
         self.next = 0
 
     def read(self, entries: Iterable[JournalEntry], following: int) -> None:
@@ -45,8 +58,9 @@ class ControlWatch:
                 held.pop(entry.application_id, None)
                 continue
             held[entry.application_id] = entry
-            if entry.kind == CommandKind.PROTECTIVE_STOP:
-                self._judge(entry.account)
+            if entry.kind == CommandKind.PROTECTIVE_STOP and entry.account not in self._judged:
+                self._judged.add(entry.account)
+                self._judge(entry)
 
     def immobilised(self, now_us: int) -> dict[int, int]:
         """Return, per account, the sum that cannot leave it at ``now_us``."""
@@ -61,16 +75,17 @@ class ControlWatch:
                 sums[place] = min(balance, sum(entry.wanted_fen for entry in live))
         return sums
 
-    def _judge(self, key: AccountId) -> None:
+    def _judge(self, entry: JournalEntry) -> None:
         """Count the first protective stop of an account as right or false, by who controls it at that time."""
-        if key in self._judged:
-            return
-        self._judged.add(key)
-        place = self._places[key]
-        if self._engine.book.controls(place):
+        place = self._places[entry.account]
+        account = self._engine.population.accounts[place]
+        if entry.start_us < self.live_us:
+            self.stops.in_history += 1
+        elif self._engine.book.controls(place):
             self.stops.right += 1
-        elif self._engine.population.accounts[place].role in THIRD_PARTIES:
+        elif account.role in THIRD_PARTIES:
             self.stops.third_party += 1
         else:
             self.stops.false += 1
-            self.false_accounts.append(key)
+            who = self._engine.describe(place)
+            self.stops.false_by[who] = self.stops.false_by.get(who, 0) + 1

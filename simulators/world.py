@@ -49,6 +49,7 @@ OUTGOING_LIMIT: Final = 5_000
 PAUSE_S: Final = 0.05
 HISTORY_TIMEOUT_S: Final = 300.0
 DRAIN_TIMEOUT_S: Final = 20.0
+SETTLE_TIMEOUT_S: Final = 30.0
 
 
 class Phase(StrEnum):
@@ -130,6 +131,7 @@ class World:
         await banks.open(openings(self.engine.population))
         self.phase = Phase.HISTORY
         await self._post_history(banks)
+        await self._settle(banks)
         self._go_live()
         on_live()
         watching = asyncio.create_task(self._keep_watch(banks))
@@ -157,12 +159,21 @@ class World:
             await self._told(banks, OUTGOING_LIMIT, HISTORY_TIMEOUT_S)
         await self._told(banks, 0, HISTORY_TIMEOUT_S)
 
+    async def _settle(self, banks: BankClient) -> None:
+        """Wait until no more stops come because of the history, so that they are not laid at the live phase's door."""
+        deadline, seen = time.monotonic() + SETTLE_TIMEOUT_S, -1
+        while self.watch.next != seen and time.monotonic() < deadline:
+            seen = self.watch.next
+            await asyncio.sleep(self.settings.settle_s)
+            await self._look(banks)
+
     def _go_live(self) -> None:
         """Skip what fell due while the history was posted, and begin full life with its crimes."""
         settings = self.settings
         self._live_us = self.clock.now_us()
         self._live_mono = time.monotonic()
         self.engine.skip_to(self._live_us)
+        self.watch.live_us = self._live_us
         speed = 1 / self.clock.wall_s(SECOND_US)
         self.engine.set_pace(pace(settings, self._live_us, speed), calendar=True)
         self.engine.set_cases(settings.cases_per_10k_day * settings.customers / 10_000)
