@@ -37,6 +37,10 @@ DELAY_BUCKETS = (60, 300, 900, 3_600, 4 * 3_600, 12 * 3_600, 86_400, 3 * 86_400,
 # --- processes ---------------------------------------------------------------
 BUILD_INFO = Gauge("sluice_build_info", "1; names the program and its version.", ["program", "version"])
 
+PROGRAM_EXITS = Counter(
+    "sluice_program_exits_total", "Earlier runs of this program that ended themselves, by reason.", ["reason"]
+)
+
 # --- critical path -----------------------------------------------------------
 STAGE_LATENCY = Histogram(
     "sluice_stage_latency_seconds",

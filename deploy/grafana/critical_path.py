@@ -321,6 +321,15 @@ SATURATION = Row(
             queries=(Query(f"changes(process_start_time_seconds{{{R}}}[1h])", "{{job}} {{instance}}"),),
         ),
         Panel(
+            title=Text("自行退出原因", "Ends by reason"),
+            about=Text(
+                "一小时内进程自行退出的次数,按原因。offset_gap 与 brake 须查明。",
+                "Ends of programs by their own exit code within an hour. offset_gap and brake need an explanation.",
+            ),
+            queries=(Query(f"sum by (reason) (increase(sluice_program_exits_total{{{R}}}[1h]))", "{{reason}}"),),
+            steps=((1, "orange"),),
+        ),
+        Panel(
             title=Text("文件句柄", "Open files"),
             about=Text(
                 "已用文件与连接占上限的比例。",
