@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import signal
 import threading
 from collections.abc import Coroutine
@@ -24,6 +23,7 @@ from stream.driver import tune_threads
 from stream.engine import ScoringEngine
 from stream.exitcodes import ExitCode
 from stream.follower import Follower, Record
+from stream.quiet import quiet_engine
 from stream.ready import announce_ready
 from stream.settings import StreamSettings, WorkerSettings
 from stream.stages import UNREADABLE
@@ -32,9 +32,6 @@ from telemetry.logging import configure_logging
 from telemetry.metrics import serve_metrics
 
 log = structlog.get_logger(__name__)
-
-CHATTY: Final = ("faust", "mode", "aiokafka", "kafka", "asyncio", "stream.driver")
-"""Loggers that cost CPU and tell an operator nothing below warnings."""
 
 FOLLOW_TIMEOUT_S: Final = 60.0
 WATCH_S: Final = 0.5
@@ -48,8 +45,7 @@ def run_worker(settings: WorkerSettings) -> int:
     Where going on could lose or double a transfer the process ends at once with its code.
     """
     configure_logging(settings.worker_id, settings.log_level)
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quiet_engine()
     code = prepare_broker(settings, settings.group)
     if code is not ExitCode.OK:
         return code
@@ -64,6 +60,7 @@ def prepare_broker(settings: StreamSettings, group: str) -> ExitCode:
     """Wait for the broker and see to the topics; return `ExitCode.OK` or why it did not work."""
     try:
         wait_for_broker(settings.broker, settings.broker_wait_s)
+        log.info("broker answers", broker=settings.broker)
         ensure_topics(settings.broker, settings.partitions, replication=settings.replication, group=group)
     except BrokerAway as error:
         log.error("broker away", reason=str(error))

@@ -13,6 +13,8 @@ from typing import Any, Final, NamedTuple, cast
 
 import faust
 from aiokafka.consumer.group_coordinator import OffsetCommitRequest
+from aiokafka.errors import GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError, for_code
+from aiokafka.protocol.commit import OffsetFetchRequest
 from faust.streams import Stream
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as stock
@@ -62,14 +64,50 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"
         return consumer
 
+    async def on_start(self) -> None:
+        """Start the consumer, and make it heed what it would take for "nothing committed yet"."""
+        await super().on_start()
+        heed_offset_fetch_errors(self._ensure_consumer()._coordinator)
+
     @property
     def is_member(self) -> bool:
         """Whether the group still knows this worker, as far as heard."""
         return bool(self._ensure_consumer()._coordinator.generation != OffsetCommitRequest.DEFAULT_GENERATION_ID)
 
-    async def leave(self) -> None:
-        """Tell the group that this worker goes, so that nobody waits for its session to end."""
-        await self.call_thread(self._ensure_consumer()._coordinator._maybe_leave_group)
+    async def give_back(self, place: Any, first: int, last: int) -> None:
+        """Fetch a partition again from ``first``, unless somebody has sought since ``last`` was fetched."""
+        await self.call_thread(self._seek_back, place, first, last)
+
+    async def _seek_back(self, place: Any, first: int, last: int) -> None:
+        consumer = self._ensure_consumer()
+        subscription = consumer._subscription.subscription
+        assignment = subscription and subscription.assignment
+        state = assignment and assignment.state_value(place)
+        if state and state.has_valid_position and state.position > last:
+            consumer._fetcher.seek_to(place, first)
+
+
+def heed_offset_fetch_errors(coordinator: Any) -> None:
+    """Make a group coordinator raise the error of an answer to "which offsets are committed?".
+
+    aiokafka reads only the errors of single partitions, as old brokers gave
+    them. Kafka 4 answers "still loading" for the whole group, with no partitions
+    in it, and a worker that asks just after a broker's start would think that
+    nothing was ever committed and begin anew.
+    """
+    send = coordinator._send_req
+
+    async def send_and_heed(request: Any) -> Any:
+        response = await send(request)
+        code = getattr(response, "error_code", 0)
+        if isinstance(request, OffsetFetchRequest) and code:
+            error = for_code(code)
+            if error in (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError):
+                coordinator.coordinator_dead()
+            raise error()
+        return response
+
+    coordinator._send_req = send_and_heed
 
 
 class Consumer(stock.Consumer):
@@ -79,14 +117,24 @@ class Consumer(stock.Consumer):
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def perform_seek(self) -> None:
-        """Go to the committed offsets, or the start of the log where there are none, and say so."""
+        """Go to the committed offsets, or the start of the log where there are none, and say so.
+
+        Nothing is fetched for the stages meanwhile: partitions are sought one
+        after the other, and what came of the first before the last is known
+        would be behind the position and in front of what is told of it.
+        """
+        generation = self.app.consumer_generation_id
+        places = {place for place in self.assignment() if not self._is_changelog_tp(place)}
+        self.pause_partitions(places)
         await super().perform_seek()
         read_to = cast("dict[TP, int | None]", self._read_offset)
-        places = [place for place in self.assignment() if not self._is_changelog_tp(place)]
         unknown = [place for place in places if read_to[place] is None]
         starts = await self.earliest_offsets(*unknown) if unknown else {}
+        if generation != self.app.consumer_generation_id:
+            return
         positions = {place: read_to[place] or starts.get(place, 0) for place in places}
         cast(Transport, self.transport).on_positions(positions)
+        self.resume_partitions(places)
 
     @property
     def is_member(self) -> bool:
@@ -100,41 +148,52 @@ class Consumer(stock.Consumer):
         return bool(mine) and await self._commit(mine)
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        """Hand records to the agents' queues for ever, all that came of a partition at once.
+        """Hand records on for ever: to the agents' queues by the chunk, to the recovery of tables one by one.
 
-        The stock loop makes two tasks and several objects for every record.
-        Here only changelog records go its way. What is fetched while the flow is
-        stopped is dropped: a rebalance is under way, and it ends by `perform_seek`.
+        The stock loop makes two tasks and several objects for every record, and
+        drops what it may not hand on although the position has passed it. Here
+        that is given back, to be fetched again.
         """
         while not (self._stopped.is_set() or fetcher._stopped.is_set()):
             fetched, active = await self._wait_next_records(timeout=FETCH_TIMEOUT_S)
             generation = self.app.consumer_generation_id
             for place, records in (fetched or {}).items():
-                if not self.flow_active or generation != self.app.consumer_generation_id:
-                    break
-                if active is not None and place not in active:
-                    continue
-                if self._is_changelog_tp(place):
-                    await self._hand_to_recovery(place, records)
-                else:
-                    await self._hand_to_stage(place, records, generation)
+                taken = 0
+                if active is None or place in active:
+                    hand_on = self._hand_to_recovery if self._is_changelog_tp(place) else self._hand_to_stage
+                    taken = await hand_on(ensure_TP(place), records, generation)
+                if taken < len(records):
+                    await self._give_back(place, records[taken].offset, records[-1].offset)
             await asyncio.sleep(0)
 
-    async def _hand_to_recovery(self, place: Any, records: Sequence[Any]) -> None:
-        for record in records:
+    def _may_hand_on(self, generation: int) -> bool:
+        """Return whether the flow is open and no rebalance has come since the fetch."""
+        return self.flow_active and generation == self.app.consumer_generation_id
+
+    async def _hand_to_recovery(self, place: TP, records: Sequence[Any], generation: int) -> int:
+        """Hand changelog records to the table; return how many were taken."""
+        for taken, record in enumerate(records):
+            if not self._may_hand_on(generation):
+                return taken
             await self.callback(self._to_message(place, record))
             self._read_offset[place] = record.offset
+        return len(records)
 
-    async def _hand_to_stage(self, place: Any, records: Sequence[Any], generation: int) -> None:
+    async def _hand_to_stage(self, place: TP, records: Sequence[Any], generation: int) -> int:
+        """Put records of a stage into its agent's queue; return how many were taken."""
         (channel,) = cast(Any, self.app.topics)._tp_index[place]
         queue = channel.queue
         for start in range(0, len(records), CHUNK_MAX):
-            while queue.full():
-                if not self.flow_active:
-                    return
-                await asyncio.sleep(FULL_WAIT_S)
-            queue.put_nowait(Chunk(ensure_TP(place), generation, records[start : start + CHUNK_MAX]))
+            while queue.full() and self._may_hand_on(generation):
+                await asyncio.sleep(FULL_WAIT_S)  # noqa: ASYNC110 - Faust's queue tells nobody that it has room
+            if not self._may_hand_on(generation):
+                return start
+            queue.put_nowait(Chunk(place, generation, records[start : start + CHUNK_MAX]))
         self._read_offset[place] = records[-1].offset
+        return len(records)
+
+    async def _give_back(self, place: Any, first: int, last: int) -> None:
+        await cast(ConsumerThread, self._thread).give_back(place, first, last)
 
 
 class BatchStream(Stream[Any]):

@@ -1,0 +1,253 @@
+"""The crash proof, on a real Kafka: nothing is lost, nothing is counted twice, whoever dies.
+
+20,000 transfers at 1,000 a second, two workers; one is killed (``kill -9``) in the
+middle, a third joins, then the broker is killed and started again. Workers are
+crash-only, so they are supervised: an exit code that asks for it starts them anew.
+
+    python -m tests.integration.crash_proof --times 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from models.risk.assessment import Assessment
+from models.wire import ACCEPTED_HEADER, Topic, TransferRecord, encode
+from stream.exitcodes import RESTART_CODES, ExitCode
+from stream.kafka import LocalKafka
+from stream.tables import partition_of
+from stream.topics import ensure_topics
+from tests.integration.crash_audit import audit
+from tests.streamkit import START_US, WorkerProcess, assessments, new_producer, transfer
+
+PARTITIONS = 4
+PAYERS, PAYEES, BOTH = 3_000, 1_500, 500
+KILL_WORKER_AT, KILL_BROKER_AT = 0.2, 0.75
+"""Shares of the load after which the blows fall."""
+
+BROKER_DOWN_S = 3.0
+SETTLE_TIMEOUT_S = 90.0
+TICK_S = 0.001
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """What one run of the proof showed."""
+
+    accepted: int = 0
+    assessed: int = 0
+    repeated: int = 0
+    missing: int = 0
+    wrong_profiles: int = 0
+    profiles: int = 0
+    scoring_again_s: float = 0.0
+    caught_up_s: float = 0.0
+    exits: dict[str, int] = {}
+
+    @property
+    def proven(self) -> bool:
+        """Whether nothing was lost and nothing counted twice."""
+        return self.accepted > 0 and not self.missing and not self.wrong_profiles
+
+
+def payments(count: int, seed: int) -> Iterator[TransferRecord]:
+    """Yield transfers: most accounts only pay or only receive, some do both."""
+    rng = random.Random(seed)
+    for number in range(count):
+        payer = f"X{rng.randrange(BOTH)}" if rng.random() < 0.1 else f"P{rng.randrange(PAYERS)}"
+        payee = f"X{rng.randrange(BOTH)}" if rng.random() < 0.1 else f"Q{rng.randrange(PAYEES)}"
+        yield transfer(
+            number,
+            payer,
+            payee,
+            transfer_id=f"crash-{seed}-{number}",
+            payee_bank="icbc",
+            occurred_us=START_US + number * 1_000,
+        )
+
+
+class Load(threading.Thread):
+    """Posts transfers at a steady rate, over a broker's death; knows which were accepted."""
+
+    def __init__(self, address: str, count: int, rate: float, seed: int) -> None:
+        super().__init__(daemon=True)
+        self._producer = new_producer(
+            address, **{"enable.idempotence": True, "message.timeout.ms": 120_000, "linger.ms": 1}
+        )
+        self._payments = list(payments(count, seed))
+        self._rate = rate
+        self.sent = 0
+        self.accepted: set[str] = set()
+
+    def run(self) -> None:
+        start = time.monotonic()
+        for number, record in enumerate(self._payments):
+            while time.monotonic() < start + number / self._rate:
+                self._producer.poll(0)
+                time.sleep(TICK_S)
+            self._post(record)
+        self._producer.flush(120)
+
+    def _post(self, record: TransferRecord) -> None:
+        def confirmed(error: object, _message: object) -> None:
+            if error is None:
+                self.accepted.add(record.transfer_id)
+
+        header = {ACCEPTED_HEADER: str(time.time_ns() // 1000).encode()}
+        self._producer.produce(
+            Topic.TRANSFERS, encode(record), record.payer.encode(), headers=header, on_delivery=confirmed
+        )
+        self.sent += 1
+
+    def wait_for(self, share: float) -> None:
+        while self.sent < share * len(self._payments):
+            time.sleep(0.01)
+
+
+class Supervisor(threading.Thread):
+    """Starts workers again when their exit code asks for it, and counts why."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._workers: list[WorkerProcess] = []
+        self._stopping = threading.Event()
+        self.exits: Counter[str] = Counter()
+
+    def add(self, worker: WorkerProcess) -> None:
+        self._workers.append(worker)
+
+    def kill(self, worker: WorkerProcess) -> float:
+        """Kill a worker for good; return when."""
+        self._workers.remove(worker)
+        worker.kill()
+        return time.time()
+
+    def run(self) -> None:
+        while not self._stopping.wait(0.05):
+            for worker in self._workers:
+                code = worker.process.poll() if worker.process else None
+                if code is not None:
+                    name = ExitCode(code).name.lower() if code >= 0 else f"signal {-code}"
+                    self.exits[name] += 1
+                    if code not in RESTART_CODES:
+                        raise AssertionError(f"a worker ended with {code}:\n{worker.tail()}")
+                    worker.start(wait=False)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()
+        for worker in self._workers:
+            worker.stop()
+
+
+class Watch(threading.Thread):
+    """Notes when each assessment came."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(daemon=True)
+        self._eye = assessments(address)
+        self._stopping = threading.Event()
+        self.came: dict[str, tuple[float, Assessment]] = {}
+        self.total = 0
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            if self._eye.look():
+                found: Assessment = self._eye.seen.pop()
+                self.total += 1
+                self.came.setdefault(found.transfer.transfer_id, (time.time(), found))
+
+    def wait_for(self, load: Load) -> float:
+        """Wait until every accepted transfer has an assessment; return when, or give up."""
+        deadline = time.monotonic() + SETTLE_TIMEOUT_S
+        load.join()
+        while len(self.came) < len(load.accepted) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return time.time()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()
+        self._eye.close()
+
+
+def scoring_again_s(watch: Watch, killed_at: float) -> float:
+    """Return how long after a death every partition had an assessment of a transfer accepted later."""
+    first: dict[int, float] = {}
+    for at, found in watch.came.values():
+        if found.stages.accepted_us > killed_at * 1_000_000:
+            place = partition_of(found.transfer.payee.encode(), PARTITIONS)
+            first[place] = min(at, first.get(place, at))
+    return max(first.values()) - killed_at if len(first) == PARTITIONS else float("inf")
+
+
+def prove(folder: Path, *, count: int = 20_000, rate: float = 1_000.0, seed: int = 1) -> Outcome:
+    """Run the proof once in an empty folder."""
+    with LocalKafka(folder / "kafka") as kafka:
+        ensure_topics(kafka.bootstrap, PARTITIONS)
+        workers = [WorkerProcess(kafka.bootstrap, folder, f"worker-{n}").start() for n in (1, 2)]
+        supervisor, watch = Supervisor(), Watch(kafka.bootstrap)
+        for worker in workers:
+            supervisor.add(worker)
+        load = Load(kafka.bootstrap, count, rate, seed)
+        for thread in (supervisor, watch, load):
+            thread.start()
+        try:
+            outcome = _strike(kafka, folder, load, watch, supervisor, workers[0])
+        finally:
+            supervisor.stop()
+            watch.stop()
+        outcome.exits = dict(supervisor.exits)
+        outcome.profiles, outcome.wrong_profiles = audit(kafka.bootstrap)
+        return outcome
+
+
+def _strike(
+    kafka: LocalKafka, folder: Path, load: Load, watch: Watch, supervisor: Supervisor, victim: WorkerProcess
+) -> Outcome:
+    load.wait_for(KILL_WORKER_AT)
+    killed_at = supervisor.kill(victim)
+    supervisor.add(WorkerProcess(kafka.bootstrap, folder, "worker-3").start(wait=False))
+    load.wait_for(KILL_BROKER_AT)
+    kafka.kill()
+    broker_killed_at = time.time()
+    time.sleep(BROKER_DOWN_S)
+    kafka.start()
+    caught_up_at = watch.wait_for(load)
+    missing = load.accepted - watch.came.keys()
+    return Outcome(
+        accepted=len(load.accepted),
+        assessed=len(watch.came),
+        repeated=watch.total - len(watch.came),
+        missing=len(missing),
+        scoring_again_s=round(scoring_again_s(watch, killed_at), 2),
+        caught_up_s=round(caught_up_at - broker_killed_at, 2),
+    )
+
+
+def main() -> None:
+    """Run the proof several times; end with 1 if any run fails."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=1)
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--rate", type=float, default=1_000.0)
+    options = parser.parse_args()
+    failed = 0
+    for seed in range(1, options.times + 1):
+        with tempfile.TemporaryDirectory(prefix="sluice-crash-") as folder:
+            outcome = prove(Path(folder), count=options.count, rate=options.rate, seed=seed)
+        failed += not outcome.proven
+        print(seed, "proven" if outcome.proven else "FAILED", msgspec.json.encode(outcome).decode(), flush=True)
+    raise SystemExit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()
