@@ -14,6 +14,7 @@ import uvloop
 from confluent_kafka import KafkaException
 
 from models.money.types import AccountId
+from models.risk.assessment import Band
 from models.risk.scorer import Scorer
 from models.wire import Topic, decode_control
 from stream.controls import Controls
@@ -28,8 +29,9 @@ from stream.ready import announce_ready
 from stream.settings import StreamSettings, WorkerSettings
 from stream.stages import UNREADABLE
 from stream.topics import BrokerAway, TopicMismatch, ensure_topics, wait_for_broker
+from telemetry.exits import ExitTally
 from telemetry.logging import configure_logging
-from telemetry.metrics import serve_metrics
+from telemetry.metrics import DEAD_LETTERS, OFFSET_GAPS, TRANSFERS_ASSESSED, identify, serve_metrics
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +52,10 @@ def run_worker(settings: WorkerSettings) -> int:
     if code is not ExitCode.OK:
         return code
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    identify("worker")
     serve_metrics(settings.metrics_host, settings.metrics_port)
+    identify("worker")
+    show_zeros()
     tune_threads()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     return asyncio.run(_Life(settings).run())
@@ -71,18 +76,36 @@ def prepare_broker(settings: StreamSettings, group: str) -> ExitCode:
     return ExitCode.OK
 
 
+def show_zeros() -> None:
+    """Let counters with labels exist from the start, so that an alert on their growth is not blind to the first."""
+    for topic in (Topic.TRANSFERS, Topic.CREDITS):
+        OFFSET_GAPS.labels(topic)
+        for fault in Fault:
+            DEAD_LETTERS.labels(topic, fault.value)
+    for band in Band:
+        TRANSFERS_ASSESSED.labels(band.value)
+
+
 class _Life:
     """Start, work, stop."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._end = CrashOnly()
+        self._tally_exits()
         self._stopping = asyncio.Event()
         self._controls = Controls()
         self._scorer = Scorer()
         self._followers = [Follower(settings.broker, Topic.CONTROLS, self._follow_controls)]
         self._tasks: list[asyncio.Task[Any]] = []
         self._ready = False
+
+    def _tally_exits(self) -> None:
+        """Tell in the metrics why earlier runs ended, and note it when this one does."""
+        path = self._settings.data_dir / f"{self._settings.worker_id}.exits"
+        tally = ExitTally(path, (code.name.lower() for code in ExitCode if code))
+        tally.load()
+        self._end.rites.append(lambda code: tally.note(code.name.lower()))
 
     async def run(self) -> int:
         """Live until asked to stop; a failure of the engine ends the process."""
@@ -94,6 +117,12 @@ class _Life:
             self._settings, controls=self._controls, scorer=lambda: self._scorer, end=self._end
         )
         self._end.rites.append(lambda _code: self._engine.sender.withdraw())
+        tally = ExitTally(
+            self._settings.data_dir / f"{self._settings.worker_id}.exits",
+            (code.name.lower() for code in ExitCode if code),
+        )
+        tally.load()
+        self._end.rites.append(lambda code: tally.note(code.name.lower()))
         try:
             await self._start()
             await self._stopping.wait()
