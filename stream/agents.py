@@ -71,7 +71,7 @@ class Runner:
     def _send(self, outcome: Outcome) -> None:
         ticket = self._engine.committer.ticket(partial(self._observe, outcome.accepted_us))
         for output in outcome.outputs:
-            ticket.send(output.topic, output.key, output.value)
+            ticket.send(output.topic, output.key, output.value, headers=output.headers)
         ticket.seal()
 
     def _observe(self, accepted_us: Sequence[int]) -> None:

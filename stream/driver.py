@@ -184,8 +184,8 @@ class Consumer(stock.Consumer):
         (channel,) = cast(Any, self.app.topics)._tp_index[place]
         queue = channel.queue
         for start in range(0, len(records), CHUNK_MAX):
-            while queue.full() and self._may_hand_on(generation):
-                await asyncio.sleep(FULL_WAIT_S)  # noqa: ASYNC110 - Faust's queue tells nobody that it has room
+            while queue.full() and self._may_hand_on(generation):  # noqa: ASYNC110 - the queue tells nobody of room
+                await asyncio.sleep(FULL_WAIT_S)
             if not self._may_hand_on(generation):
                 return start
             queue.put_nowait(Chunk(place, generation, records[start : start + CHUNK_MAX]))

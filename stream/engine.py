@@ -26,6 +26,7 @@ from stream.tables import MemoryProfiles, Profiles, RocksProfiles
 from stream.topics import changelog_topic
 from telemetry.clock import parse_clock
 from telemetry.metrics import CONSUMER_LAG
+from telemetry.tracing import carried
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,9 @@ class ScoringEngine:
     def quarantine(self, record: Any, fault: Fault, detail: str) -> None:
         """Send the dead letter of a record that no stage has taken."""
         ticket = self.sender.ticket(lambda: None)
-        ticket.send(Topic.DEAD_LETTERS, *self._quarantine.letter(record, fault, detail))
+        ticket.send(
+            Topic.DEAD_LETTERS, *self._quarantine.letter(record, fault, detail), headers=carried(record.headers)
+        )
         ticket.seal()
 
     def _attach_stages(self, controls: Controls, scorer: Callable[[], Scorer]) -> None:

@@ -126,7 +126,7 @@ class Committer:
         """Write the last value of each changed profile; return the last offset by partition."""
         ticket = self._sender.ticket(self._wake_up)
         for key, (partition, state) in dirty.items():
-            ticket.send(self._changelog, key, state.encode(), partition)
+            ticket.send(self._changelog, key, state.encode(), partition=partition)
         ticket.seal()
         await self._until_confirmed([ticket])
         return ticket.offsets

@@ -30,6 +30,7 @@ class Record(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: Any = None
 
 
 class Behind(Exception):

@@ -22,6 +22,8 @@ MAX_UNCONFIRMED: Final = 20_000
 
 ANY_PARTITION: Final = -1
 
+Headers = list[tuple[str, bytes]] | None
+
 
 class Ticket:
     """Records sent together; calls ``done`` once the broker has confirmed all of them."""
@@ -37,10 +39,18 @@ class Ticket:
         self.offsets: dict[int, int] = {}
         """Last confirmed offset by partition; meant for records of one topic."""
 
-    def send(self, topic: str, key: bytes | None, value: bytes, partition: int = ANY_PARTITION) -> None:
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        *,
+        partition: int = ANY_PARTITION,
+        headers: Headers = None,
+    ) -> None:
         """Hand one record to the producer."""
         self._left += 1
-        self._sender.produce(topic, key, value, partition, self._confirmed)
+        self._sender.produce(topic, key, value, partition, headers, self._confirmed)
 
     def seal(self) -> None:
         """Say that nothing more belongs to this ticket."""
@@ -96,12 +106,18 @@ class Sender:
         """Open a ticket for records that belong together."""
         return Ticket(self, done)
 
-    def produce(
-        self, topic: str, key: bytes | None, value: bytes, partition: int, confirmed: Callable[[Any, Any], None]
+    def produce(  # noqa: PLR0917 - called for every record, where keywords cost
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        partition: int,
+        headers: Headers,
+        confirmed: Callable[[Any, Any], None],
     ) -> None:
         """Put a record into the producer's queue; a full queue ends the worker (see `MAX_UNCONFIRMED`)."""
         try:
-            self._producer.produce(topic, value, key, partition, confirmed)
+            self._producer.produce(topic, value, key, partition, confirmed, None, 0, headers)  # type: ignore[arg-type]
         except BufferError:
             self._end(ExitCode.UNCONFIRMED, f"the producer's queue is full with {self.unconfirmed} records")
         self.unconfirmed += 1

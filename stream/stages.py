@@ -27,6 +27,7 @@ from stream.deadletter import Fault, Quarantine
 from stream.tables import AccountState, Misplaced, Profiles
 from telemetry.clock import Clock, wall_us
 from telemetry.metrics import RULE_HITS, TRANSFERS_ASSESSED, TRANSFERS_DUPLICATE, TRANSFERS_LATE
+from telemetry.tracing import carried
 
 UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 """What decoding raises for bytes that are no record."""
@@ -52,11 +53,12 @@ class Incoming(Protocol):
 
 
 class Output(NamedTuple):
-    """A record to send."""
+    """A record to send; ``headers`` are what its cause hands on."""
 
     topic: str
     key: bytes | None
     value: bytes
+    headers: list[tuple[str, bytes]]
 
 
 class Outcome:
@@ -100,7 +102,7 @@ class Stage:
 
     def _dead(self, outcome: Outcome, record: Incoming, fault: Fault, detail: str) -> None:
         key, value = self._quarantine.letter(record, fault, detail)
-        outcome.outputs.append(Output(Topic.DEAD_LETTERS, key, value))
+        outcome.outputs.append(Output(Topic.DEAD_LETTERS, key, value, carried(record.headers)))
         outcome.bad += 1
 
     def _state(self, key: bytes | None, account: str, partition: int) -> AccountState:
@@ -159,7 +161,7 @@ class DebitStage(Stage):
             accepted_us=accepted_us,
             debited_us=now_us,
         )
-        outcome.outputs.append(Output(Topic.CREDITS, transfer.payee.encode(), encode(credit)))
+        outcome.outputs.append(Output(Topic.CREDITS, transfer.payee.encode(), encode(credit), carried(record.headers)))
         outcome.accepted_us.append(accepted_us)
         if debited.late:
             TRANSFERS_LATE.inc()
@@ -242,7 +244,8 @@ class CreditStage(Stage):
         credit = item.credit
         stages = StageTimes(credit.accepted_us, credit.debited_us, now_us)
         dated = msgspec.structs.replace(assessment, stages=stages)
-        outcome.outputs.append(Output(Topic.ASSESSMENTS, item.record.key, encode(dated)))
+        record = item.record
+        outcome.outputs.append(Output(Topic.ASSESSMENTS, record.key, encode(dated), carried(record.headers)))
         outcome.accepted_us.append(credit.accepted_us)
         count_assessment(dated)
 

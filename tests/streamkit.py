@@ -72,10 +72,12 @@ def post(address: str, transfers: Iterable[TransferRecord], **settings: Any) -> 
     return count
 
 
-def post_raw(address: str, topic: str, key: bytes | None, value: bytes | None, partition: int = -1) -> None:
+def post_raw(
+    address: str, topic: str, key: bytes | None, value: bytes | None, *, partition: int = -1, headers: Any = None
+) -> None:
     """Write any bytes."""
     producer = new_producer(address)
-    producer.produce(topic, value, key, partition)
+    producer.produce(topic, value, key, partition, headers=headers)
     assert producer.flush(WAIT_S) == 0
 
 
@@ -86,8 +88,9 @@ def post_control(address: str, entry: ControlEntry) -> None:
 class Eye:
     """Reads a topic from its beginning, and goes on."""
 
-    def __init__(self, address: str, topic: str, decode: Callable[[bytes], Any]) -> None:
+    def __init__(self, address: str, topic: str, decode: Callable[[bytes], Any], *, headers: bool = False) -> None:
         self._decode = decode
+        self._with_headers = headers
         self._consumer = Consumer(
             {"bootstrap.servers": address, "group.id": "eye", "auto.offset.reset": "earliest", "log_level": 2}
         )
@@ -100,7 +103,8 @@ class Eye:
         record = self._consumer.poll(timeout_s)
         if record is None or record.error() is not None:
             return False
-        self.seen.append(self._decode(record.value()))
+        found = self._decode(record.value())
+        self.seen.append((record.headers(), found) if self._with_headers else found)
         return True
 
     def until(self, done: Callable[[Sequence[Any]], bool], timeout_s: float = WAIT_S) -> list[Any]:

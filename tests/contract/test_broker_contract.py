@@ -149,7 +149,8 @@ def test_poison_becomes_a_dead_letter_each_and_nothing_stops(
     for value in POISON.values():
         if value is None and topic is Topic.CONTROLS:
             continue  # there it takes an entry away
-        post_raw(address, topic, b"icbc/A1", value, partition_of(b"icbc/A1", 4) if topic is not Topic.CONTROLS else 0)
+        place = 0 if topic is Topic.CONTROLS else partition_of(b"icbc/A1", 4)
+        post_raw(address, topic, b"icbc/A1", value, partition=place)
         expected += 1
     letters = dead_letters(address)
     found = letters_of(letters.until(lambda seen: len(letters_of(seen, topic)) >= expected), topic)
@@ -165,9 +166,9 @@ def test_what_is_readable_and_wrong_is_quarantined_with_its_reason(address: str,
     right = partition_of(b"icbc/A1", 4)
     post_raw(address, Topic.TRANSFERS, b"icbc/OTHER", encode(transfer(1)))
     post_raw(address, Topic.TRANSFERS, None, encode(transfer(2)))
-    post_raw(address, Topic.TRANSFERS, b"icbc/A1", encode(transfer(3)), (right + 1) % 4)
+    post_raw(address, Topic.TRANSFERS, b"icbc/A1", encode(transfer(3)), partition=(right + 1) % 4)
     future = transfer(4, occurred_us=START_US + 10 * 365 * 86_400_000_000)
-    post_raw(address, Topic.TRANSFERS, b"icbc/A1", encode(future), right)
+    post_raw(address, Topic.TRANSFERS, b"icbc/A1", encode(future), partition=right)
     letters = dead_letters(address)
     letters.until(lambda seen: {"key", "misplaced", "future"} <= {letter.reason for letter in seen})
     assert sum(letter.reason == "key" for letter in letters.settle()) == 2
@@ -194,3 +195,13 @@ def test_a_worker_started_again_counts_nothing_twice(address: str, folder: Path,
     for found in view.seen:
         if found.transfer.transfer_id in expected:
             assert undated(found) == expected[found.transfer.transfer_id]
+
+
+def test_a_trace_goes_with_its_transfer(address: str, worker: WorkerProcess) -> None:
+    trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    record = transfer(1, "J1", "K1", transfer_id="traced-1")
+    post_raw(address, Topic.TRANSFERS, record.payer.encode(), encode(record), headers={"traceparent": trace})
+    raw = Eye(address, Topic.ASSESSMENTS, bytes, headers=True)
+    raw.until(lambda seen: any(b"traced-1" in value for _, value in seen))
+    assert [dict(headers or []) for headers, value in raw.seen if b"traced-1" in value] == [{"traceparent": trace}]
+    raw.close()
