@@ -22,7 +22,7 @@ from api.store.transfers import AssessedRow
 from api.waiters import DecisionView, Waiters
 from models.control.brake import Brake
 from models.risk.assessment import Assessment, Band
-from models.wire import DeadLetter, Topic, Verdict, encode
+from models.wire import Topic, Verdict, dead_letter, encode
 from telemetry import metrics
 from telemetry.clock import wall_us
 
@@ -165,7 +165,7 @@ def view_of(row: AssessedRow) -> DecisionView:
 
 def _letter(poison: Poison) -> bytes:
     return encode(
-        DeadLetter(
+        dead_letter(
             topic=poison.topic,
             partition=poison.partition,
             offset=poison.offset,

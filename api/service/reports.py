@@ -113,8 +113,8 @@ def _hold(desk: Desk, brake: Brake, assessment: Assessment, report_id: str) -> T
                 desk.draft_freeze(order)
             return Taken(action=Action.ORDER, order_id=order.order_id)
     reported = _as_reported(assessment)
-    standing = msgspec.structs.replace(standing_of(desk, assessment), released_us=0)
-    decision = decide(reported, standing, desk.rules.policy, desk.now_us)
+    known = msgspec.structs.replace(standing_of(desk, assessment), released_us=0)
+    decision = decide(reported, known, desk.rules.policy, desk.now_us)
     if decision.action is Action.ORDER and decision.order is not None:
         decision = msgspec.structs.replace(decision, order=_own_order(decision.order, report_id))
     return carry_out(desk, brake, reported, decision)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
-from api.service.desk import Desk
+from api.service.desk import UNSTAMPED, Desk
 from api.store import brake as brake_store
 from api.store import lists, orders, transfers
 from api.store.outbox import Stamps
 from models.control.brake import Brake
 from models.control.orders import order_id_of
-from models.control.policy import Action, Decision, Standing, Why, decide
+from models.control.policy import Action, Decision, Standing, Why, decide, standing_from
 from models.control.records import MACHINE, Order
 from models.control.states import OrderEvent, OrderKind
 from models.risk.assessment import Assessment
@@ -47,21 +47,20 @@ def _triage_one(desk: Desk, brake: Brake, assessment: Assessment) -> Taken:
     if known is not None:
         return Taken(action=Action(known.action), why=Why(known.why) if known.why else None, order_id=known.order_id)
     decision = decide(assessment, standing_of(desk, assessment), desk.rules.policy, desk.now_us)
-    return carry_out(desk, brake, assessment, decision)
+    stamps = Stamps(assessment.stages.accepted_us, assessment.stages.assessed_us)
+    return carry_out(desk, brake, assessment, decision, stamps)
 
 
 def standing_of(desk: Desk, assessment: Assessment) -> Standing:
     """Return what the store knows of the account a transfer went to."""
-    transfer, connection = assessment.transfer, desk.connection
-    bank, account = transfer.payee_bank, transfer.payee_account
-    return Standing(
-        level=lists.level_of(connection, transfer.payee),
-        open_orders=orders.open_on_account(connection, bank, account),
-        released_us=orders.released_us(connection, bank, account),
-    )
+    transfer = assessment.transfer
+    found = orders.on_account(desk.connection, transfer.payee_bank, transfer.payee_account)
+    return standing_from(found, lists.level_of(desk.connection, transfer.payee))
 
 
-def carry_out(desk: Desk, brake: Brake, assessment: Assessment, decision: Decision) -> Taken:
+def carry_out(
+    desk: Desk, brake: Brake, assessment: Assessment, decision: Decision, stamps: Stamps = UNSTAMPED
+) -> Taken:
     """Do what the policy decided, unless the brake withholds it."""
     if decision.action is Action.ATTACHED and decision.order is not None:
         return _attach(desk, assessment, decision.order)
@@ -69,7 +68,6 @@ def carry_out(desk: Desk, brake: Brake, assessment: Assessment, decision: Decisi
         return Taken(action=decision.action, why=decision.why)
     if _braked(desk, brake, assessment):
         return Taken(action=Action.WITHHELD, why=Why.BRAKE)
-    stamps = Stamps(assessment.stages.accepted_us, assessment.stages.assessed_us)
     opened = desk.open(decision.order, MACHINE, stamps)
     if opened is not None:
         brake.ordered(desk.now_us, opened.bank, rule_of(assessment))

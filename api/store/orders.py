@@ -12,7 +12,7 @@ from api.store.dialect import insert_if_new
 from api.store.tables import order_transfers, orders
 from models.control.deadlines import Due
 from models.control.records import Order
-from models.control.states import OrderKind, OrderState
+from models.control.states import OrderKind
 from models.control.table import terminal_states
 
 _decode_order = msgspec.json.Decoder(Order).decode
@@ -96,17 +96,6 @@ def open_on_account(connection: Connection, bank: str, account: str) -> tuple[Or
     """Return the orders on an account that have not ended, oldest first."""
     found = on_account(connection, bank, account)
     return tuple(order for order in found if order.state not in terminal_states(order.kind))
-
-
-def released_us(connection: Connection, bank: str, account: str) -> int:
-    """Return when a protective stop on an account was last released by a person (0: never)."""
-    statement = select(func.max(orders.c.state_since_us)).where(
-        orders.c.bank == bank,
-        orders.c.account == account,
-        orders.c.kind == OrderKind.PROTECTIVE_STOP.value,
-        orders.c.state.in_((OrderState.RELEASED.value, OrderState.RELEASING.value)),
-    )
-    return connection.execute(statement).scalar_one() or 0
 
 
 def earlier_stops(connection: Connection, order: Order) -> int:

@@ -11,10 +11,11 @@ from enum import StrEnum
 
 import msgspec
 
-from models.control.messages import ControlKind, VictimTransfer
+from models.control.messages import ControlKind, ResultCode, VictimTransfer
 from models.control.orders import order_id_of
 from models.control.records import DAY_US, MACHINE, Order
 from models.control.states import AWAITING_BANK, IN_FORCE, OrderKind, OrderState
+from models.control.table import terminal_states
 from models.money.types import Transfer
 from models.risk.assessment import Assessment, Band, ListLevel
 
@@ -38,6 +39,7 @@ class Why(StrEnum):
     """Why a transfer in the stop band made no order of its own."""
 
     WHITE_LISTED = "white_listed"
+    EXEMPT_AT_BANK = "exempt_at_bank"
     COOLDOWN = "cooldown"
     BLOCKED_ALREADY = "blocked_already"
     BRAKE = "brake"
@@ -62,6 +64,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     open_orders: tuple[Order, ...] = ()
     released_us: int = 0
     """When a person last released a protective stop on it; 0 for never."""
+    exempted_us: int = 0
+    """When its bank last said that it is on the bank's own white list; 0 for never."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -75,11 +79,25 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 NOTHING = Decision(action=Action.NONE)
 
 
+def standing_from(orders: Iterable[Order], level: ListLevel) -> Standing:
+    """Return the standing of an account from all its orders and its list level."""
+    known = tuple(orders)
+    stops = [order for order in known if order.kind is OrderKind.PROTECTIVE_STOP]
+    released = (OrderState.RELEASED, OrderState.RELEASING)
+    return Standing(
+        level=level,
+        open_orders=tuple(order for order in known if order.state not in terminal_states(order.kind)),
+        released_us=max((order.state_since_us for order in stops if order.state in released), default=0),
+        exempted_us=max((o.state_since_us for o in stops if o.result == ResultCode.WHITE_LISTED), default=0),
+    )
+
+
 def decide(assessment: Assessment, standing: Standing, settings: PolicySettings, now_us: int) -> Decision:
     """Return what is to be done about one assessed transfer.
 
     A white-listed account is never stopped by a score, and an account that a
-    person has just released is left alone, unless it is on the black list.
+    person has just released, or that its bank has just called exempt, is left
+    alone for the cool-down, unless it is on the black list.
     """
     if assessment.band is not Band.STOP:
         return NOTHING
@@ -88,10 +106,17 @@ def decide(assessment: Assessment, standing: Standing, settings: PolicySettings,
     blocking = _blocking(standing.open_orders)
     if blocking is not None:
         return Decision(action=Action.ATTACHED, order=blocking, why=Why.BLOCKED_ALREADY)
-    fresh = standing.released_us and now_us < standing.released_us + settings.cooldown_us
-    if fresh and standing.level is not ListLevel.BLACK:
-        return Decision(action=Action.WITHHELD, why=Why.COOLDOWN)
+    resting = None if standing.level is ListLevel.BLACK else _resting(standing, settings, now_us)
+    if resting is not None:
+        return Decision(action=Action.WITHHELD, why=resting)
     return Decision(action=Action.ORDER, order=_protective_stop(assessment, standing, settings, now_us))
+
+
+def _resting(standing: Standing, settings: PolicySettings, now_us: int) -> Why | None:
+    since_us = now_us - settings.cooldown_us
+    if standing.released_us > max(since_us, 0):
+        return Why.COOLDOWN
+    return Why.EXEMPT_AT_BANK if standing.exempted_us > max(since_us, 0) else None
 
 
 def _blocking(orders: Iterable[Order]) -> Order | None:
