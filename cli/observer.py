@@ -72,6 +72,7 @@ class Observer:
         self.bands: Counter[str] = Counter()
         self.assessed = 0
         self.repeated = 0
+        self.unreadable = 0
         self._ids: set[str] = set()
         self._latencies = array("d")
 
@@ -107,7 +108,12 @@ class Observer:
             if message.error() or value is None:
                 time.sleep(POLL_TIMEOUT_S)
                 continue
-            self._take(self._decode(value))
+            try:
+                seen = self._decode(value)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                self.unreadable += 1
+                continue
+            self._take(seen)
 
     def _take(self, seen: _Seen) -> None:
         arrived = wall_us()

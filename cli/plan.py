@@ -102,7 +102,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def broker(self, kind: str) -> Program:
         """Return the broker's program."""
-        return Program(name="broker", args=("broker", "--kind", kind), ready_timeout_s=KAFKA_READY_S)
+        return Program(name="broker", args=("broker", "--kind", kind), ready_timeout_s=KAFKA_READY_S, foundation=True)
 
     def bank(self) -> Program:
         """Return the fake banks' program."""

@@ -74,3 +74,15 @@ def live_view(
     parts: list[RenderableType] = [Panel(_grid(flow), title="Sluice 水闸", border_style="cyan"), _grid(addresses)]
     parts += [Text(note, style="yellow") for note in notes[-5:]]
     return Group(*parts)
+
+
+def plain_line(world: WorldReading | None, observer: Observer) -> str:
+    """Return one line of progress for an output that is no terminal."""
+    if world is None:
+        return "waiting for the world"
+    latency, money = observer.live_latency(), world.money_fen
+    return (
+        f"{world.live_s:5.0f} s  {world.rate_tps:6.0f} transfers/s  assessed {observer.assessed:,}  "
+        f"stop {observer.bands['stop']:,}  {_ms(latency)}  stolen {yuan_from_fen(money.stolen)}  "
+        f"stopped {yuan_from_fen(money.stopped)}  cashed out {yuan_from_fen(money.cashed_out)} yuan"
+    )

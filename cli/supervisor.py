@@ -54,6 +54,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     ready_timeout_s: float = 60.0
     restart_codes: frozenset[int] = frozenset()
     metrics_url: str = ""
+    foundation: bool = False
+    """Whether the others stand on it while they stop, as on a broker."""
 
 
 class Running:
@@ -152,32 +154,25 @@ class Supervisor:
         """Return the running program of that name."""
         return next(running for running in self.running if running.program.name == name)
 
-    def wait_exit(self, name: str, timeout_s: float) -> int | None:
-        """Wait until a program ends by itself; return its exit code, or ``None`` if it still runs."""
-        running = self.find(name)
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and running.process.poll() is None:
-            time.sleep(POLL_S)
-        return running.process.poll()
-
-    def forget(self, name: str) -> None:
-        """Stop watching a program that has ended as it should."""
-        self.running = [running for running in self.running if running.program.name != name]
-
     def stop(self) -> None:
-        """Stop all programs in reverse order of their start; kill what does not go."""
+        """Stop all programs, foundations last; kill what does not go. Takes at most `STOP_GRACE_S` and a little."""
         deadline = time.monotonic() + STOP_GRACE_S
-        for running in reversed(self.running):
-            if running.process.poll() is None:
-                running.process.send_signal(signal.SIGTERM)
-        for running in reversed(self.running):
-            try:
-                running.process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                self._report(f"{running.program.name} did not stop and was killed")
-                os.killpg(running.process.pid, signal.SIGKILL)
-                running.process.wait()
+        for last in (False, True):
+            wave = [running for running in reversed(self.running) if running.program.foundation is last]
+            for running in wave:
+                if running.process.poll() is None:
+                    running.process.send_signal(signal.SIGTERM)
+            for running in wave:
+                self._wait_or_kill(running, deadline)
         self.running.clear()
+
+    def _wait_or_kill(self, running: Running, deadline: float) -> None:
+        try:
+            running.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._report(f"{running.program.name} did not stop and was killed")
+            os.killpg(running.process.pid, signal.SIGKILL)
+            running.process.wait()
 
     def _write_state(self) -> None:
         """Write ``state.json``: name, pid, log and metrics address of each program."""

@@ -17,7 +17,7 @@ from rich.live import Live
 
 from cli.observer import Observer
 from cli.plan import Keys, Plan, free_ports
-from cli.progress import live_view
+from cli.progress import live_view, plain_line
 from cli.readings import Samples, Sources, histogram_quantiles, merge, total
 from cli.summary import Latencies, Orders, Summary, TransferCounts, summary_table
 from cli.supervisor import NotReady, ProgramDied, Supervisor
@@ -28,6 +28,7 @@ from telemetry.clock import format_clock, wall_us
 
 REFRESH_S = 0.5
 QUIET_REFRESH_S = 0.25
+PLAIN_REFRESH_S = 5.0
 SETTLE_TIMEOUT_S = 30.0
 SETTLE_POLL_S = 0.2
 EXIT_DIED = 1
@@ -108,9 +109,13 @@ class Run:
 
     def _watch(self, observer: Observer) -> None:
         """Show the run until the world is done."""
-        if self._options.as_json or not self._console.is_terminal:
+        if self._options.as_json:
             while self._going_on(QUIET_REFRESH_S):
                 pass
+            return
+        if not self._console.is_terminal:
+            while self._going_on(PLAIN_REFRESH_S):
+                self._console.print(plain_line(self._sources.world(), observer), highlight=False)
             return
         with Live(console=self._console, refresh_per_second=4) as live:
             while self._going_on(REFRESH_S):

@@ -143,6 +143,48 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     seen_us: int
 
 
+MAX_LETTER_VALUE_BYTES: Final = 600_000
+"""Bytes of an original kept in a dead letter: as base64 they must fit a record of 1 MB."""
+
+MAX_LETTER_KEY_BYTES: Final = 10_000
+MAX_LETTER_DETAIL: Final = 500
+
+
+def dead_letter(
+    *,
+    topic: str,
+    partition: int,
+    offset: int,
+    key: bytes | None,
+    value: bytes | None,
+    reason: str,
+    detail: str,
+    program: str,
+    seen_us: int,
+) -> DeadLetter:
+    """Return the dead letter of a record, cut (and saying so) where the broker would refuse it whole.
+
+    What is cut off still lies on the source topic, at the place the letter names.
+    """
+    if value is not None and len(value) > MAX_LETTER_VALUE_BYTES:
+        detail = f"value cut from {len(value)} to {MAX_LETTER_VALUE_BYTES} bytes; {detail}"
+        value = value[:MAX_LETTER_VALUE_BYTES]
+    if key is not None and len(key) > MAX_LETTER_KEY_BYTES:
+        detail = f"key cut from {len(key)} to {MAX_LETTER_KEY_BYTES} bytes; {detail}"
+        key = key[:MAX_LETTER_KEY_BYTES]
+    return DeadLetter(
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        key=key,
+        value=value,
+        reason=reason,
+        detail=detail[:MAX_LETTER_DETAIL],
+        program=program,
+        seen_us=seen_us,
+    )
+
+
 _encoder = msgspec.json.Encoder()
 
 

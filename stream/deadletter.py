@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from models.wire import DeadLetter, encode
+from models.wire import DeadLetter, dead_letter, encode
 from stream.crash import End
 from stream.exitcodes import ExitCode
 from telemetry.clock import wall_us
@@ -16,11 +16,6 @@ from telemetry.metrics import DEAD_LETTERS
 
 log = structlog.get_logger(__name__)
 
-MAX_VALUE_BYTES: Final = 600_000
-"""Bytes of the original kept in a dead letter: as base64 they must fit a record of 1 MB."""
-
-MAX_KEY_BYTES: Final = 10_000
-MAX_DETAIL: Final = 500
 MAX_LOGGED_PER_S: Final = 10
 
 
@@ -73,26 +68,20 @@ class Quarantine:
 
     def letter(self, record: Any, fault: Fault, detail: str) -> tuple[bytes | None, bytes]:
         """Return key and value of the dead letter of a record (anything with topic, partition, offset, key, value)."""
-        value, key = record.value, record.key
-        if value is not None and len(value) > MAX_VALUE_BYTES:
-            detail = f"{detail}; value cut from {len(value)} to {MAX_VALUE_BYTES} bytes"
-            value = value[:MAX_VALUE_BYTES]
-        if key is not None and len(key) > MAX_KEY_BYTES:
-            detail, key = f"{detail}; key cut from {len(key)} to {MAX_KEY_BYTES} bytes", key[:MAX_KEY_BYTES]
-        letter = DeadLetter(
+        letter = dead_letter(
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
-            key=key,
-            value=value,
+            key=record.key,
+            value=record.value,
             reason=fault.value,
-            detail=detail[:MAX_DETAIL],
+            detail=detail,
             program=self._program,
             seen_us=wall_us(),
         )
         DEAD_LETTERS.labels(record.topic, fault.value).inc()
         self._tell(letter)
-        return key, encode(letter)
+        return letter.key, encode(letter)
 
     def _tell(self, letter: DeadLetter) -> None:
         """Log a dead letter, but not more than `MAX_LOGGED_PER_S` of them; all are counted and kept."""

@@ -72,6 +72,10 @@ def _digits_masked(text: str) -> str:
     return _LONG_DIGITS.sub(lambda hit: mask(hit.group()), text)
 
 
+CHATTY_LOGGERS = ("httpx", "httpcore", "aiohttp.access", "alembic.runtime.plugins")
+"""Loggers of libraries that write a line per call at INFO."""
+
+
 def configure_logging(program: str, level: str = "INFO") -> None:
     """Send structlog and the standard library's loggers to stderr as JSON lines."""
     shared: list[Any] = [
@@ -98,4 +102,6 @@ def configure_logging(program: str, level: str = "INFO") -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    for chatty in CHATTY_LOGGERS:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(program=program)

@@ -1,0 +1,136 @@
+"""Everything at once, as ``make demo`` starts it: it reconciles, survives poison in every topic, and stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from models.wire import Topic
+from tests.conftest import require
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 12
+POISON = (b"", b"\xff\xfe\x00", b"{", b"[]", b'{"schema":99}', b'{"schema":1,"amount_fen":-5}', b"\x00" * 900_000)
+POISONED = (Topic.TRANSFERS, Topic.CREDITS, Topic.ASSESSMENTS, Topic.VERDICTS, Topic.MODELS, Topic.CONTROLS)
+
+
+class Up:
+    """A ``sluice up`` in a process of its own, in a folder of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "up", "--json", "--customers", "2000", "--rate", "100", *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "SLUICE_WORLD_HISTORY_TRANSFERS": "4000"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def programs(self) -> dict[str, dict[str, Any]]:
+        """Return the state of the programs by name, empty before the first has started."""
+        states = list(self._folder.glob(".run/up-*/state.json"))
+        return {each["name"]: each for each in json.loads(states[0].read_text())} if states else {}
+
+    def wait_for(self, name: str, timeout_s: float = 90.0) -> str:
+        """Wait until a program is ready; return what its ready file says."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and self.process.poll() is None:
+            for ready in self._folder.glob(f".run/up-*/{name}.ready"):
+                if text := ready.read_text():
+                    return text
+            time.sleep(0.1)
+        raise AssertionError(f"{name} did not become ready: {self.errors()}")
+
+    def errors(self) -> str:
+        """Return what it says on stderr, once it has ended."""
+        self.process.kill()
+        return self.process.communicate()[1][-4000:]
+
+    def result(self, timeout_s: float = 120.0) -> dict[str, Any]:
+        """Wait for its end and return the summary."""
+        out, errors = self.process.communicate(timeout=timeout_s)
+        assert self.process.returncode == 0, f"{errors[-4000:]}\n{out}"
+        summary: dict[str, Any] = json.loads(out)
+        return summary
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    for log in tmp_path.glob(".run/up-*/*.log"):
+        sys.stdout.write(f"--- {log.name}\n" + log.read_text(errors="replace")[-1500:] + "\n")
+
+
+def check_summary(summary: dict[str, Any]) -> None:
+    assert summary["reconciled"] is True
+    assert summary["transfers"]["accepted"] == summary["transfers"]["assessed"] > 0
+    assert summary["seconds"] == pytest.approx(SECONDS, abs=1.5)
+    money = summary["money_fen"]
+    assert money["stolen"] == money["stopped"] + money["cashed_out"] + money["in_flight"] > 0
+    assert summary["latency_ms"]["accept_to_assess"]["p50"] > 0
+    assert set(summary["orders"]) >= {"protective_stop", "freeze"}
+    assert sum(summary["orders"]["protective_stop"].values()) > 0
+
+
+def poison(broker: str) -> None:
+    producer = Producer({"bootstrap.servers": broker, "message.max.bytes": 1_000_000})
+    for topic in POISONED:
+        for value in POISON:
+            producer.produce(topic, value=value, key=b"poison")
+    assert producer.flush(20) == 0
+
+
+def test_poison_in_every_topic_goes_to_dead_letters_and_nothing_dies(folder: Path) -> None:
+    up = Up(folder, "--seconds", str(SECONDS))
+    broker = up.wait_for("broker")
+    up.wait_for("api")
+    before = {name: each["pid"] for name, each in up.programs().items()}
+    poison(broker)
+    summary = up.result()
+    check_summary(summary)
+    assert summary["transfers"]["dead"] >= len(POISON) * 2
+    assert not summary["restarts"]
+    assert {"broker", "api", "worker-1"} <= before.keys()
+
+
+def test_on_a_real_kafka(folder: Path) -> None:
+    require(bool(shutil.which("java") and shutil.which("mvn")), "Java 17 with Maven")
+    check_summary(Up(folder, "--seconds", str(SECONDS), "--broker", "kafka").result(timeout_s=400))
+
+
+def test_interrupted_it_stops_all_programs_within_ten_seconds(folder: Path) -> None:
+    up = Up(folder)
+    up.wait_for("world", 120)
+    pids = [each["pid"] for each in up.programs().values()]
+    began = time.monotonic()
+    up.process.terminate()
+    up.process.communicate(timeout=60)
+    stopped_after_s = time.monotonic() - began
+    alive = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not alive
+    assert stopped_after_s < 45, "settling and stopping must be bounded"
+
+
+def test_a_program_that_dies_is_named_and_ends_the_rest(folder: Path) -> None:
+    up = Up(folder)
+    up.wait_for("world", 120)
+    programs = up.programs()
+    os.kill(programs["bank"]["pid"], 9)
+    _out, errors = up.process.communicate(timeout=60)
+    assert up.process.returncode == 1
+    assert "bank died with exit code -9" in errors
+    assert not [each for each in programs.values() if Path(f"/proc/{each['pid']}").exists()]
