@@ -117,12 +117,6 @@ class _Life:
             self._settings, controls=self._controls, scorer=lambda: self._scorer, end=self._end
         )
         self._end.rites.append(lambda _code: self._engine.sender.withdraw())
-        tally = ExitTally(
-            self._settings.data_dir / f"{self._settings.worker_id}.exits",
-            (code.name.lower() for code in ExitCode if code),
-        )
-        tally.load()
-        self._end.rites.append(lambda code: tally.note(code.name.lower()))
         try:
             await self._start()
             await self._stopping.wait()

@@ -8,6 +8,7 @@ broker's log can tell which; `LogReader` asks it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -72,6 +73,8 @@ class LogReader:
     """Looks into the broker's log with a consumer of its own; blocks, so call it from a thread."""
 
     def __init__(self, broker: str) -> None:
+        self._lock = threading.Lock()
+        self._consumer: Consumer | None = None
         self._settings = {
             "bootstrap.servers": broker,
             "group.id": "sluice-log-reader",
@@ -83,15 +86,13 @@ class LogReader:
 
     def first_from(self, place: TP, offset: int) -> int | None:
         """Return the first offset the log holds at or after ``offset``; None if the broker does not tell in time."""
-        consumer = Consumer(self._settings)
-        try:
-            consumer.assign([TopicPartition(place.topic, place.partition, offset)])
-            record = consumer.poll(LOOK_TIMEOUT_S)
-            if record is None or record.error() is not None:
+        with self._lock:
+            try:
+                if self._consumer is None:
+                    self._consumer = Consumer(self._settings)
+                self._consumer.assign([TopicPartition(place.topic, place.partition, offset)])
+                record = self._consumer.poll(LOOK_TIMEOUT_S)
+                self._consumer.unassign()
+            except KafkaException:
                 return None
-            found = record.offset()
-        except KafkaException:
-            return None
-        finally:
-            consumer.close()
-        return None if found is None else int(found)
+        return None if record is None or record.error() is not None else record.offset()
