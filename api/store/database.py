@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +29,17 @@ READERS: Final = 4
 MAX_QUEUED_WRITES: Final = 10_000
 BUSY_TIMEOUT_MS: Final = 10_000
 STOP_TIMEOUT_S: Final = 5.0
+
+SQLITE_AWAY: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,
+    }
+)  # fmt: skip
+"""Result codes of SQLite that are trouble of the machine; its other "operational errors" are bugs of ours."""
+
+PRIMARY_CODE: Final = 0xFF
+"""The low byte of an extended result code."""
 
 
 class StoreAway(Exception):
@@ -128,9 +140,11 @@ class Database:
 
 def _as_away(error: DBAPIError) -> Exception:
     """Return `StoreAway` for a database that is away, else the error itself: a bug must stay a bug."""
-    if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
-        return StoreAway(str(error.orig))
-    return error
+    if isinstance(error.orig, sqlite3.Error):
+        away = error.orig.sqlite_errorcode & PRIMARY_CODE in SQLITE_AWAY
+    else:
+        away = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+    return StoreAway(str(error.orig)) if away else error
 
 
 def _normal(url: str) -> str:

@@ -1,0 +1,360 @@
+"""One suite for both databases: what the api's store promises on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from api.store import audit, brake, lists, orders, outbox, publications, transfers, verdicts
+from api.store.database import Database, Priority, StoreAway
+from api.store.migrate import upgrade
+from api.store.tables import metadata
+from api.store.transfers import AssessedRow, Registration, Standing
+from models.control.brake import Cap, Trip
+from models.control.commands import command_of
+from models.control.deadlines import Due, DueKind
+from models.control.orders import step
+from models.control.policy import Action
+from models.control.records import Order
+from models.control.states import OrderEvent, OrderKind, OrderState
+from models.money.types import AccountId
+from models.risk.assessment import Band, ListLevel
+from models.wire import ControlEntry, Topic, Verdict, VerdictLabel
+from tests.apikit import assessed, transfer
+from tests.controlkit import T0, act, order
+from tests.pgkit import PostgresServer
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/store.db"
+    else:
+        url = request.getfixturevalue("postgres").new_database()
+    store = Database(url)
+    upgrade(store.engine)
+    store.start()
+    yield store
+    store.stop()
+
+
+def rows(*ids: str, content: bytes = b"x") -> list[Registration]:
+    return [Registration(each, content, 100) for each in ids]
+
+
+async def test_migrations_make_exactly_the_tables(database: Database) -> None:
+    def compare(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+    upgrade(database.engine)
+    assert await database.read(compare) == []
+
+
+class TestRegistry:
+    async def test_standing(self, database: Database) -> None:
+        first = await database.write(lambda c: transfers.register(c, rows("a", "b")))
+        assert {each.standing for each in first.values()} == {Standing.NEW}
+        await database.write(lambda c: transfers.confirm(c, ["a"], 200))
+        again = await database.write(lambda c: transfers.register(c, rows("a", "b", "c")))
+        assert [again[each].standing for each in "abc"] == [Standing.CONFIRMED, Standing.UNCONFIRMED, Standing.NEW]
+        other = await database.write(lambda c: transfers.register(c, rows("a", content=b"y")))
+        assert other["a"].standing is Standing.CONFLICT
+        assert other["a"].accepted_wall_us == 100
+
+    async def test_more_than_one_statement_takes(self, database: Database) -> None:
+        many = rows(*(f"id{number}" for number in range(1_203)))
+        first = await database.write(lambda c: transfers.register(c, many))
+        again = await database.write(lambda c: transfers.register(c, many[1_000:]))
+        assert len(first) == 1_203
+        assert {each.standing for each in again.values()} == {Standing.UNCONFIRMED}
+
+    async def test_counts_and_missing_assessments(self, database: Database) -> None:
+        subject, lost = transfer(), transfer()
+        ids = [subject.transfer_id, lost.transfer_id, "posted"]
+        await database.write(lambda c: transfers.register(c, rows(*ids)))
+        await database.write(lambda c: transfers.confirm(c, ids[:2], 200))
+        row = AssessedRow(assessment=assessed(subject, Band.WATCH), body=b"{}")
+        for _ in range(2):
+            await database.write(lambda c: transfers.record_assessments(c, [row], 1))
+        assert await database.read(transfers.count_transfers) == {"posted": 3, "accepted": 2, "assessed": 1}
+        assert await database.read(lambda c: transfers.unassessed(c, 200, 9)) == [lost.transfer_id]
+        assert await database.read(lambda c: transfers.unassessed(c, 199, 9)) == []
+
+
+async def test_an_assessment_stays_as_first_recorded(database: Database) -> None:
+    subject = transfer()
+    first = AssessedRow(assessment=assessed(subject), body=b"1", action=Action.ORDER, order_id="PS-1")
+    later = AssessedRow(assessment=assessed(subject, Band.ALLOW), body=b"2")
+    for row in (first, later):
+        await database.write(lambda c, row=row: transfers.record_assessments(c, [row], 1))
+    found = await database.read(lambda c: transfers.find_assessment(c, subject.transfer_id))
+    assert found is not None
+    assert (found.body, found.action, found.order_id, found.band) == (b"1", "order", "PS-1", "stop")
+
+
+class TestOrders:
+    async def test_same_cause_is_stored_once(self, database: Database) -> None:
+        due = Due(T0, DueKind.FEEDBACK)
+        assert await database.write(lambda c: orders.insert(c, order(), due))
+        assert not await database.write(lambda c: orders.insert(c, order(amount_fen=1), due))
+        found = await database.read(lambda c: orders.get(c, order().order_id))
+        assert found == order()
+
+    async def test_a_stale_version_is_refused(self, database: Database) -> None:
+        await database.write(lambda c: orders.insert(c, order(), None))
+        silent = step(order(), OrderEvent.FEEDBACK_OVERDUE, act())
+        await database.write(lambda c: orders.save(c, silent, None))
+        with pytest.raises(orders.StaleOrder):
+            await database.write(lambda c: orders.save(c, silent, None))
+
+    async def test_found_by_account_transfer_state_and_page(self, database: Database) -> None:
+        made = [
+            order(order_id=f"PS-{n:016x}", created_us=T0 + n // 2, transfer_ids=(f"t{n}", "shared")) for n in range(5)
+        ]
+        for each in made:
+            await database.write(lambda c, each=each: orders.insert(c, each, None))
+        seen: list[Order] = []
+        after = None
+        while page := await database.read(lambda c, after=after: orders.search(c, orders.Filter(after=after, limit=2))):
+            seen += page
+            after = (page[-1].created_us, page[-1].order_id)
+        assert [each.order_id for each in seen] == [each.order_id for each in reversed(made)]
+        assert len(await database.read(lambda c: orders.of_transfer(c, "shared"))) == 5
+        assert await database.read(lambda c: orders.of_transfer(c, "t3")) == [made[3]]
+        assert len(await database.read(lambda c: orders.search(c, orders.Filter(state="applied")))) == 0
+        assert len(await database.read(lambda c: orders.open_on_account(c, "ccb", "6217"))) == 5
+        assert await database.read(lambda c: orders.open_on_account(c, "ccb", "6218")) == ()
+        assert await database.read(orders.counts) == [("protective_stop", "proposed", "ccb", 5, T0)]
+
+    async def test_clocks(self, database: Database) -> None:
+        for number, at in enumerate((30, 10, 20, 0)):
+            each = order(order_id=f"PS-{number:016x}")
+            due = Due(at, DueKind.FEEDBACK) if at else None
+            await database.write(lambda c, each=each, due=due: orders.insert(c, each, due))
+        found = await database.read(lambda c: orders.due(c, 25, 9))
+        assert [each.order_id[-1] for each in found] == ["1", "2"]
+        await database.write(lambda c: orders.set_due(c, found[0].order_id, None))
+        assert len(await database.read(lambda c: orders.due(c, 25, 9))) == 1
+
+    async def test_earlier_stops_count_those_that_took_effect_and_their_extensions(self, database: Database) -> None:
+        def stop(number: int, **changes: object) -> Order:
+            return order(OrderKind.STOP, OrderState.EXPIRED, order_id=f"SP-{number:016x}", **changes)  # type: ignore[arg-type]
+
+        for each in (stop(1, stop_point_us=T0, extended=1), stop(2), stop(3, stop_point_us=T0, account="other")):
+            await database.write(lambda c, each=each: orders.insert(c, each, None))
+        assert await database.read(lambda c: orders.earlier_stops(c, stop(9))) == 2
+        assert await database.read(lambda c: orders.earlier_stops(c, stop(1))) == 0
+
+    async def test_lapsing(self, database: Database) -> None:
+        applied = order(state=OrderState.APPLIED, stop_point_us=T0, expire_us=T0 + 10)
+        await database.write(lambda c: orders.insert(c, applied, None))
+        assert await database.read(lambda c: orders.lapsing(c, ["applied"], T0 + 10)) == {("protective_stop", "ccb"): 1}
+        assert await database.read(lambda c: orders.lapsing(c, ["applied"], T0 + 9)) == {}
+
+
+class TestOutbox:
+    @staticmethod
+    def pending(number: int = 1, priority: int = 0) -> outbox.Pending:
+        subject = order(order_id=f"PS-{number:016x}")
+        return outbox.Pending(
+            command=command_of(subject, now_us=T0),
+            order_id=subject.order_id,
+            priority=priority,
+            created_wall_us=number,
+            stamps=outbox.Stamps(5, 6),
+        )
+
+    async def test_leases_keep_replicas_apart_until_they_run_out(self, database: Database) -> None:
+        await database.write(lambda c: outbox.enqueue(c, self.pending(), "one", 100))
+        assert await database.write(lambda c: outbox.lease(c, "two", 100, 200, 9)) == []
+        assert await database.write(lambda c: outbox.lease(c, "one", 50, 100, 9)) == [self.pending()]
+        taken = await database.write(lambda c: outbox.lease(c, "two", 101, 200, 9))
+        assert [each.order_id for each in taken] == [self.pending().order_id]
+        assert await database.write(lambda c: outbox.lease(c, "one", 102, 300, 9)) == []
+
+    async def test_urgent_first_and_answered_never_again(self, database: Database) -> None:
+        for each in (self.pending(1, 5), self.pending(2, 0), self.pending(3, 0)):
+            await database.write(lambda c, each=each: outbox.enqueue(c, each, "one", 100))
+        order_of = [each.created_wall_us for each in await database.write(lambda c: outbox.lease(c, "one", 1, 2, 9))]
+        assert order_of == [2, 3, 1]
+        application_id = self.pending(2).command.application_id
+        assert await database.read(lambda c: outbox.is_open(c, application_id))
+        assert await database.write(lambda c: outbox.settle(c, application_id, "bank_ok", 7))
+        assert not await database.write(lambda c: outbox.settle(c, application_id, "bank_ok", 8))
+        assert not await database.read(lambda c: outbox.is_open(c, application_id))
+        assert await database.read(outbox.ages) == [("ccb", 2, 1)]
+        assert await database.read(lambda c: outbox.stamps_of(c, self.pending(1).order_id)) == outbox.Stamps(5, 6)
+
+
+class TestAudit:
+    @staticmethod
+    def write(connection: Connection, number: int = 0) -> None:
+        audit.append(connection, at_us=T0, actor="ann", action="a", subject=f"s{number % 2}", detail={"n": number})
+
+    async def test_chain_holds_and_can_be_read(self, database: Database) -> None:
+        for number in range(5):
+            await database.write(lambda c, number=number: self.write(c, number))
+        report = await database.read(audit.verify)
+        assert (report.breach, report.entries) == ("", 5)
+        assert [each.seq for each in await database.read(lambda c: audit.read(c, subject="s1"))] == [2, 4]
+        assert [each.seq for each in await database.read(lambda c: audit.read(c, after=3))] == [4, 5]
+
+    async def test_a_rolled_back_transaction_leaves_no_entry(self, database: Database) -> None:
+        def fail(connection: Connection) -> None:
+            self.write(connection)
+            raise ValueError("no")
+
+        await database.write(self.write)
+        with pytest.raises(ValueError, match="no"):
+            await database.write(fail)
+        await database.write(self.write)
+        report = await database.read(audit.verify)
+        assert (report.breach, report.entries) == ("", 2)
+
+    async def test_many_threads_make_one_chain(self, database: Database) -> None:
+        def append() -> None:
+            with database.engine.begin() as connection:
+                self.write(connection)
+
+        with ThreadPoolExecutor(4) as threads:
+            for future in [threads.submit(append) for _ in range(40)]:
+                future.result()
+        report = await database.read(audit.verify)
+        assert (report.breach, report.entries) == ("", 40)
+
+    async def test_the_table_refuses_changes(self, database: Database) -> None:
+        await database.write(self.write)
+        for statement in ("UPDATE audit SET actor = 'eve'", "DELETE FROM audit"):
+            with pytest.raises((DBAPIError, StoreAway), match="append-only"):
+                await database.write(lambda c, statement=statement: c.execute(text(statement)))
+
+    @pytest.mark.parametrize("last", [False, True])
+    async def test_tampering_below_the_database_is_found(self, database: Database, last: bool) -> None:
+        for number in range(3):
+            await database.write(lambda c, number=number: self.write(c, number))
+
+        def tamper(connection: Connection) -> None:
+            if connection.dialect.name == "sqlite":
+                connection.execute(text("DROP TRIGGER audit_no_update"))
+                connection.execute(text("DROP TRIGGER audit_no_delete"))
+            else:
+                connection.execute(text("ALTER TABLE audit DISABLE TRIGGER audit_no_change"))
+            change = "DELETE FROM audit WHERE seq = 3" if last else "UPDATE audit SET actor = 'eve' WHERE seq = 2"
+            connection.execute(text(change))
+
+        await database.write(tamper)
+        report = await database.read(audit.verify)
+        assert report.breach == ("the chain ends at entry 2, its head says 3" if last else "entry 2 was changed")
+
+
+async def test_publications_keep_their_order(database: Database) -> None:
+    for number in range(3):
+        entry = ControlEntry(account=AccountId(f"ccb/{number}"), updated_us=number)
+        await database.write(lambda c, entry=entry: publications.publish(c, Topic.CONTROLS, entry.account, entry, 1))
+    waiting = await database.read(lambda c: publications.unpublished(c, 2))
+    assert [each.key for each in waiting] == [b"ccb/0", b"ccb/1"]
+    await database.write(lambda c: publications.published(c, [each.id for each in waiting], 9))
+    assert [each.key for each in await database.read(lambda c: publications.unpublished(c, 9))] == [b"ccb/2"]
+
+
+async def test_lists_and_their_changes(database: Database) -> None:
+    account = AccountId("ccb/6217")
+    change = {"account": account, "level": "black", "reason": "涉案", "maker": "ann", "requested_us": 1}
+    assert await database.write(lambda c: lists.propose_change(c, change))
+    assert not await database.write(lambda c: lists.propose_change(c, change | {"level": "white"}))
+    waiting = await database.read(lambda c: lists.pending_change(c, account))
+    assert waiting is not None
+    assert await database.write(lambda c: lists.decide_change(c, waiting.id, "approved", "bob", 2))
+    assert not await database.write(lambda c: lists.decide_change(c, waiting.id, "rejected", "bob", 3))
+    values = {"account": account, "level": "black", "reason": "涉案", "maker": "ann", "checker": "bob", "updated_us": 2}
+    for level in ("black", "grey"):
+        await database.write(lambda c, level=level: lists.put_level(c, values | {"level": level}))
+    assert await database.read(lambda c: lists.level_of(c, account)) is ListLevel.GREY
+    assert await database.read(lambda c: lists.level_of(c, AccountId("ccb/1"))) is ListLevel.NONE
+    assert await database.write(lambda c: lists.propose_change(c, change))
+
+
+async def test_verdicts_and_reports(database: Database) -> None:
+    verdict = Verdict(
+        transfer_id="t", label=VerdictLabel.FRAUD, source="analyst", decided_us=1, features=(), feature_set="f"
+    )
+    changed = msgspec.structs.replace(verdict, label=VerdictLabel.HONEST)
+    news = [
+        await database.write(lambda c, v=v: verdicts.record_verdict(c, v, "ann")) for v in (verdict, verdict, changed)
+    ]
+    assert news == [True, False, True]
+    assert [each.label for each in await database.read(lambda c: verdicts.of_transfer(c, "t"))] == ["honest"]
+    report = {"report_id": "RP-1", "reported_by": "x", "transfer_ids": "[]", "note": "n", "reported_us": 1}
+    assert await database.write(lambda c: verdicts.record_report(c, report))
+    assert not await database.write(lambda c: verdicts.record_report(c, report))
+
+
+async def test_trips(database: Database) -> None:
+    trip = Trip(scope="bank:ccb", cap=Cap.PER_BANK, at_us=1, count=9)
+    assert await database.write(lambda c: brake.record_trip(c, trip))
+    assert not await database.write(lambda c: brake.record_trip(c, trip))
+    assert await database.read(brake.trips) == (trip,)
+    await database.write(lambda c: brake.clear_trips(c, ["bank:ccb"]))
+    assert await database.read(brake.trips) == ()
+
+
+async def test_urgent_writes_overtake(database: Database) -> None:
+    done: list[str] = []
+    gate = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def block(_connection: Connection) -> None:
+        asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(5)
+
+    first = asyncio.wrap_future(database.submit(block, Priority.BULK))
+    await asyncio.sleep(0.05)
+    bulk = asyncio.wrap_future(database.submit(lambda _c: done.append("bulk"), Priority.BULK))
+    stop = asyncio.wrap_future(database.submit(lambda _c: done.append("stop"), Priority.STOP))
+    gate.set()
+    await asyncio.gather(first, bulk, stop)
+    assert done == ["stop", "bulk"]
+
+
+async def test_own_errors_pass_through_and_the_writer_lives_on(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await database.write(lambda _c: 1 / 0)
+    with pytest.raises(DBAPIError):
+        await database.write(lambda c: c.execute(text("SELECT 1 FROM nowhere")) and None)
+    assert await database.write(lambda _c: "alive") == "alive"
+
+
+@pytest.mark.postgres
+async def test_a_database_that_goes_away_is_told_apart_from_a_bug_and_comes_back() -> None:
+    server = PostgresServer()
+    store = Database(server.new_database())
+    try:
+        upgrade(store.engine)
+        store.start()
+        await store.write(lambda c: transfers.register(c, rows("a")))
+        server.stop()
+        with pytest.raises(StoreAway):
+            await store.write(lambda c: transfers.register(c, rows("b")))
+        with pytest.raises(StoreAway):
+            await store.read(transfers.count_transfers)
+        server.start()
+        answer = await store.write(lambda c: transfers.register(c, rows("a", "b")))
+        assert [answer[each].standing for each in "ab"] == [Standing.UNCONFIRMED, Standing.NEW]
+    finally:
+        store.stop()
+        server.remove()
