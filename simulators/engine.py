@@ -18,7 +18,7 @@ from simulators.books import Outcome
 from simulators.habits import HonestLife
 from simulators.plan import DAY_US, Intent
 from simulators.population import Population
-from simulators.rings import Case, Script, Underworld, Wait
+from simulators.rings import BackInTime, Case, Script, Underworld, Wait
 from simulators.scripts import begin
 from simulators.theft import MoneyCount, TheftBook
 from simulators.town import SLOT_US, Town, slot_at
@@ -104,7 +104,7 @@ class Engine:
                 self.counts.reports += 1
                 taken.append(wish)
             elif script is not None:
-                self._go_on(script, None)
+                self._go_on(script, None, wish.at_us)
         return taken
 
     def settle(self, pending: Pending, outcome: Outcome) -> None:
@@ -121,7 +121,7 @@ class Engine:
             self.counts.refused_fraud += fraud
             self.counts.refused_honest += not fraud
         if pending.script is not None:
-            self._go_on(pending.script, outcome)
+            self._go_on(pending.script, outcome, intent.at_us)
 
     def money(self, immobilised_fen: Mapping[int, int]) -> MoneyCount:
         """Return where the victims' money is (`TheftBook.count`)."""
@@ -132,7 +132,8 @@ class Engine:
         account = self.town.population.accounts[place]
         if place in self._world.victims:
             return "victim"
-        return self.town.population.customers[account.owner].kind if account.owner >= 0 else account.role
+        kind = self.town.population.customers[account.owner].kind if account.owner >= 0 else account.role
+        return str(kind)
 
     def set_pace(self, scale: float, *, calendar: bool) -> None:
         """Plan habits at ``scale`` times their rates from the next slot on, with or without wages and rents."""
@@ -158,6 +159,7 @@ class Engine:
         crimes = self.town.count(self._cases_per_day, slot)
         for at_us in self.town.moments(crimes, slot):
             self.counts.cases += 1
+            self._world.now_us = at_us
             self._start(begin(self._world, at_us))
 
     def _push(self, at_us: int, wish: Intent | Wait | Report, script: Script | None) -> None:
@@ -167,13 +169,19 @@ class Engine:
     def _start(self, script: Script) -> None:
         wish = next(script, None)
         if wish is not None:
-            self._push(wish.at_us, wish, script)
+            self._enqueue(wish, script)
 
-    def _go_on(self, script: Script, outcome: Outcome | None) -> None:
+    def _go_on(self, script: Script, outcome: Outcome | None, now_us: int) -> None:
+        self._world.now_us = now_us
         try:
             wish = script.send(outcome)
         except StopIteration:
             return
+        self._enqueue(wish, script)
+
+    def _enqueue(self, wish: Intent | Wait, script: Script) -> None:
+        if wish.at_us < self._world.now_us:
+            raise BackInTime(f"{wish} after {self._world.now_us}")
         self._push(wish.at_us, wish, script)
 
     def _report(self, at_us: int, case: Case) -> None:

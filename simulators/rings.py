@@ -25,7 +25,10 @@ LONGEST_DWELL_S: Final = 10 * 86_400.0
 """The slowest hops; the source gives nothing beyond its 82 % point."""
 
 REUSE_SHARE: Final = 0.7
-"""How often a ring takes a mule account it has before it buys another one."""
+"""How often a ring takes a mule account it has before it buys another one, as long as nobody is after it."""
+
+CAUTION: Final = 0.85
+"""Each account a bank has stopped lowers a ring's wish to use an old one again by this factor."""
 
 MULE_LIFE_DAYS: Final = (2.0, 12.0)
 CUSTOMERS_PER_RING: Final = 1_500
@@ -38,6 +41,10 @@ MAX_DRAWS: Final = 60
 def rings_for(customers: int) -> int:
     """Return how many rings work a population."""
     return max(MIN_RINGS, customers // CUSTOMERS_PER_RING)
+
+
+class BackInTime(ValueError):
+    """A script wants to act before the time it has got to."""
 
 
 class Wait(msgspec.Struct, frozen=True, gc=False):
@@ -78,10 +85,11 @@ class Mule:
 
 
 class Ring:
-    """One gang: mule accounts by tier, and the telephones that work them."""
+    """One gang: mule accounts by tier, the telephones that work them, and how many accounts it has lost to banks."""
 
     def __init__(self, number: int, dice: random.Random) -> None:
         self.number = number
+        self.lost = 0
         self.tiers: dict[int, list[Mule]] = {}
         self.devices = [f"dev-{dice.getrandbits(48):012x}" for _ in range(4)]
 
@@ -125,6 +133,7 @@ class Underworld:
     """All rings, with the dice they throw and the book that follows the money.
 
     ``spawn`` starts another script; ``report`` has a case's victim speak up at a time.
+    ``now_us`` is the time of the step a script has just been told of.
     """
 
     def __init__(self, town: Town, book: TheftBook, seed: int, rings: int) -> None:
@@ -132,6 +141,7 @@ class Underworld:
         self.book = book
         self.dice = random.Random(f"underworld/{seed}")
         self.rings = [Ring(number, self.dice) for number in range(rings)]
+        self.now_us = 0
         self.victims: set[int] = set()
         self.spawn: Callable[[Script], None]
         self.report: Callable[[int, Case], None]
@@ -152,9 +162,10 @@ class Underworld:
     def mule(self, case: Case, tier: int, at_us: int, *, other_than: int = -1) -> Mule:
         """Return a usable mule account of the case's ring for a tier, old or newly bought."""
         pool = case.ring.tiers.setdefault(tier, [])
+        case.ring.lost += sum(mule.burned for mule in pool)
         pool[:] = [mule for mule in pool if not mule.burned and mule.retires_us > at_us]
         usable = [mule for mule in pool if mule.account != other_than]
-        if usable and self.dice.random() < REUSE_SHARE:
+        if usable and self.dice.random() < REUSE_SHARE * CAUTION**case.ring.lost:
             return self.dice.choice(usable)
         mule = self._recruit(case.ring, at_us)
         pool.append(mule)

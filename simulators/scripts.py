@@ -51,6 +51,7 @@ def pay(
             device=device,
         )
         assert outcome is not None
+        at_us = world.now_us
         if outcome.executed:
             case.paid.append(outcome.transfer_id)
             case.paid_fen += amount_fen
@@ -97,12 +98,12 @@ def safe_account(world: Underworld, case: Case, at_us: int) -> Script:
         if gathered >= SMALLEST_FEN:
             yield Intent(at_us=at_us, payer=victim.second, payee=victim.main, amount_fen=gathered, channel="mobile",
                          in_call=call)  # fmt: skip
-            at_us += dice.randrange(60, 900) * SECOND_US
+            at_us = world.now_us + dice.randrange(60, 900) * SECOND_US
     for _ in range(dice.randint(1, 4)):
         amount = rounded(dice, int(town.balances[victim.main] * dice.uniform(0.4, 0.97)))
         if amount < yuan(500) or not (yield from pay(world, case, victim.main, amount, at_us, in_call=call)):
             break
-        at_us += int(dice.lognormvariate(6.3, 0.9) * SECOND_US)
+        at_us = world.now_us + int(dice.lognormvariate(6.3, 0.9) * SECOND_US)
     ends(world, case, at_us)
 
 
@@ -116,9 +117,9 @@ def order_grabbing(world: Underworld, case: Case, at_us: int) -> Script:
         if not paid:
             break
         if step < 2 and case.tier1 is not None and dice.random() < 0.8:
-            at_us += dice.randrange(120, 1_500) * SECOND_US
+            at_us = world.now_us + dice.randrange(120, 1_500) * SECOND_US
             yield bait(world, case, case.tier1, victim, amount_fen=int(paid * dice.uniform(1.05, 1.3)), at_us=at_us)
-        at_us += int(dice.lognormvariate(7.0, 0.9) * SECOND_US)
+        at_us = world.now_us + int(dice.lognormvariate(7.0, 0.9) * SECOND_US)
         amount = rounded(dice, int(amount * dice.uniform(2.0, 5.0)))
     ends(world, case, at_us)
 
@@ -135,7 +136,7 @@ def investment(world: Underworld, case: Case, at_us: int) -> Script:
         if step == 0 and case.tier1 is not None and dice.random() < 0.6:
             back = int(paid * dice.uniform(0.1, 0.4))
             yield bait(world, case, case.tier1, victim, amount_fen=back, at_us=at_us + 2 * HOUR_US)
-        at_us += int(dice.lognormvariate(9.5, 1.0) * SECOND_US)
+        at_us = world.now_us + int(dice.lognormvariate(9.5, 1.0) * SECOND_US)
         amount = rounded(dice, int(amount * dice.uniform(2.0, 5.0)))
     ends(world, case, at_us)
 
@@ -151,7 +152,7 @@ def fake_leader(world: Underworld, case: Case, at_us: int) -> Script:
     dice, town = world.dice, world.town
     if dice.random() < 0.3:
         payer = dice.choice(town.population.firms)
-        amount = rounded(dice, min(spread(dice, 90_000, 0.7), town.balances[payer] // 3))
+        amount = rounded(dice, min(spread(dice, 60_000, 0.6), town.balances[payer] // 3))
     else:
         payer = world.victim(yuan(20_000)).main
         amount = rounded(dice, int(town.balances[payer] * dice.uniform(0.5, 0.95)))
@@ -160,7 +161,7 @@ def fake_leader(world: Underworld, case: Case, at_us: int) -> Script:
             yield from pay(world, case, payer, amount, at_us, in_call=on_the_phone(dice, 0.3))
         ):
             break
-        at_us += dice.randrange(5, 50) * MINUTE_US
+        at_us = world.now_us + dice.randrange(5, 50) * MINUTE_US
         amount = min(amount, int(town.balances[payer] * 0.9))
     ends(world, case, at_us)
 
@@ -173,7 +174,7 @@ def loan_fee(world: Underworld, case: Case, at_us: int) -> Script:
         amount = rounded(dice, spread(dice, 2_800, 0.6))
         if not (yield from pay(world, case, victim.main, amount, at_us, in_call=on_the_phone(dice, 0.25))):
             break
-        at_us += int(dice.lognormvariate(7.8, 0.9) * SECOND_US)
+        at_us = world.now_us + int(dice.lognormvariate(7.8, 0.9) * SECOND_US)
     ends(world, case, at_us)
 
 
@@ -186,14 +187,14 @@ def takeover(world: Underworld, case: Case, at_us: int) -> Script:
         probe = dice.choice((1, 10, 100, 1_000, 9_900, 20_000, dice.randrange(100, 50_000)))
         if not (yield from pay(world, case, victim.main, probe, at_us, in_call=False, device=device)):
             break
-        at_us += dice.randrange(15, 700) * SECOND_US
+        at_us = world.now_us + dice.randrange(15, 700) * SECOND_US
     for _ in range(dice.randint(1, 3)):
         amount = int(town.balances[victim.main] * dice.uniform(0.5, 0.98))
         if amount < yuan(300) or not (
             yield from pay(world, case, victim.main, amount, at_us, in_call=False, device=device)
         ):
             break
-        at_us += dice.randrange(10, 400) * SECOND_US
+        at_us = world.now_us + dice.randrange(10, 400) * SECOND_US
     ends(world, case, at_us)
 
 

@@ -19,8 +19,8 @@ from simulators.books import Outcome, Refusal
 from simulators.plan import HOUR_US, MINUTE_US, SECOND_US, Intent, yuan
 from simulators.rings import Loot, Mule, Script, Underworld, Wait, dwell_us
 
-FORWARD_SHARE: Final = 0.58
-SPLIT_SHARE: Final = 0.22
+FORWARD_SHARE: Final = 0.52
+SPLIT_SHARE: Final = 0.26
 """With pooling as the rest, about 44 % of all hops carry about what came in last (``detection.md``)."""
 
 SMALLEST_FEN: Final = yuan(100)
@@ -63,6 +63,7 @@ def push(world: Underworld, loot: Loot, payee: Callable[[int], int], *, typology
         how = channel or dice.choice(CHANNELS)
         outcome = yield world.intent(at_us, loot.mule, target, amount_fen, channel=how, label=label)
         assert outcome is not None
+        at_us = world.now_us
         if outcome.executed:
             return Push(amount_fen, at_us, target)
         loot.mule.burned = loot.mule.burned or outcome.refusal in STOPPED
@@ -109,7 +110,7 @@ def split(world: Underworld, loot: Loot) -> Script:
         part = blur(dice, int(total * (high - low)), 0.97, 1.0)
         if part >= SMALLEST_FEN:
             yield from to_next_tier(world, replace(loot, amount_fen=part, at_us=at_us), "split")
-        at_us += dice.randrange(4, 200) * SECOND_US
+        at_us = max(at_us, world.now_us) + dice.randrange(2, 90) * SECOND_US
 
 
 def pool(world: Underworld, loot: Loot) -> Script:
@@ -161,7 +162,7 @@ def at_machines(world: Underworld, loot: Loot) -> Script:
     dice, left, at_us = world.dice, loot.amount_fen, loot.at_us
     machine = dice.choice(world.town.population.atms)
     while left >= SMALLEST_FEN:
-        part = min(dice.choice((200_000, 250_000, 500_000)), left // 10_000 * 10_000)
+        part = min(dice.choice((250_000, 500_000, 500_000, 1_000_000)), left // 10_000 * 10_000)
         drawn = replace(loot, amount_fen=part, at_us=at_us)
         moved = yield from push(world, drawn, lambda _at: machine, typology="cash_out_atm", channel="atm")
         if not moved.paid_fen:
