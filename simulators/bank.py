@@ -17,10 +17,10 @@ import aiohttp
 import msgspec
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from models.control.messages import BankCommand, BankFeedback, ControlKind
+from models.control.messages import BankCommand, BankFeedback
 from models.money.types import AccountId, Transfer, account_id
 from simulators.books import BankBooks, Outcome
-from simulators.commands import BankStyle, refused
+from simulators.commands import refused, style_of
 from simulators.faults import Fault, FaultBook, FaultPlan
 from simulators.ledger import AccountExists, Opening, ShortFunds, UnknownAccount
 from simulators.outgoing import Outgoing, OutgoingCounts, PostTarget
@@ -31,18 +31,6 @@ from telemetry.logging import configure_logging
 
 MAX_TRANSFERS_PER_CALL: Final = 5_000
 DISCONNECT_POLL_S: Final = 0.25
-
-STYLES: Final = (
-    BankStyle(stop_by=ControlKind.DEBIT_BLOCK),
-    BankStyle(stop_by=ControlKind.FULL_BLOCK, tells_device=False),
-    BankStyle(stop_by=ControlKind.AMOUNT_HOLD, tells_call=False),
-    BankStyle(stop_by=ControlKind.DEBIT_BLOCK, tells_ip=False, tells_call=False),
-)
-
-
-def style_of(place: int) -> BankStyle:
-    """Return the style of the bank at a place of the list of banks; styles repeat in turn."""
-    return STYLES[place % len(STYLES)]
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):

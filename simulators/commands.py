@@ -76,6 +76,19 @@ class BankStyle(msgspec.Struct, frozen=True, kw_only=True):
     tells_call: bool = True
 
 
+STYLES: Final = (
+    BankStyle(stop_by=ControlKind.DEBIT_BLOCK),
+    BankStyle(stop_by=ControlKind.FULL_BLOCK, tells_device=False),
+    BankStyle(stop_by=ControlKind.AMOUNT_HOLD, tells_call=False),
+    BankStyle(stop_by=ControlKind.DEBIT_BLOCK, tells_ip=False, tells_call=False),
+)
+
+
+def style_of(place: int) -> BankStyle:
+    """Return the style of the bank at a place of the list of banks; styles repeat in turn."""
+    return STYLES[place % len(STYLES)]
+
+
 class Refused(Exception):
     """A command the bank answers with a code other than success; nothing was changed."""
 

@@ -14,8 +14,8 @@ import msgspec
 
 from models.control.messages import BankCommand, BankFeedback
 from models.money.types import Transfer, us_from_iso
-from simulators.bank import style_of
 from simulators.books import BankBooks
+from simulators.commands import style_of
 from simulators.engine import Engine, Pending
 from simulators.habits import TRANSFERS_PER_CUSTOMER_DAY
 from simulators.ledger import Opening

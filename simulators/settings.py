@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_BANKS: Final = "jiangnan,donghai,beishan,xihe"
-"""Four invented banks; each executes a stop in its own way (`simulators.bank.style_of`)."""
+"""Four invented banks; each executes a stop in its own way (`simulators.commands.style_of`)."""
 
 DEFAULT_START: Final = "2026-03-17T00:30:00Z"
 """Start of the world: Tuesday 08:30 in Shanghai, a day without a large payday."""
