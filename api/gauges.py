@@ -66,6 +66,11 @@ class Gauges:
             metrics.OUTBOX_OLDEST.labels(bank).set(0)
             for outcome in ("ok", "refused", "timeout", "error", "open"):
                 metrics.BANK_CALLS.labels(bank, outcome)
+            metrics.FALSE_STOPS.labels(bank)
+            metrics.MONEY_AT_RISK.labels(OrderKind.PROTECTIVE_STOP, bank)
+            metrics.MONEY_HELD.labels(OrderKind.PROTECTIVE_STOP, bank)
+            for state in (OrderState.RELEASED, OrderState.EXPIRED, OrderState.CONVERTED):
+                metrics.MONEY_RELEASED.labels(OrderKind.PROTECTIVE_STOP, bank, state)
 
     def refresh(self, connection: Connection) -> None:
         """Read everything once and set the gauges."""

@@ -192,17 +192,18 @@ class Topics:
         for each in assessments:
             self.put(Topic.ASSESSMENTS, each.transfer.payee, each)
 
-    def read(self, topic: Topic, count: int, timeout_s: float = WAIT_S) -> list[Any]:
+    def read(self, topic: Topic, count: int, quiet_s: float = WAIT_S) -> list[Any]:
+        """Return up to ``count`` records from the beginning; give up after ``quiet_s`` without one."""
         consumer = Consumer({"bootstrap.servers": self.broker, "group.id": "test", "fetch.wait.max.ms": 5})
         places = consumer.list_topics(topic, timeout=5).topics[topic].partitions
         consumer.assign([TopicPartition(topic, place, OFFSET_BEGINNING) for place in places])
         found: list[Any] = []
-        for _ in range(int(timeout_s / 0.05)):
-            message = consumer.poll(0.05)
-            if message is not None and not message.error():
-                found.append(message)
-            if len(found) >= count:
+        while len(found) < count:
+            message = consumer.poll(quiet_s)
+            if message is None:
                 break
+            if not message.error():
+                found.append(message)
         consumer.close()
         return found
 

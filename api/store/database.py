@@ -141,7 +141,7 @@ class Database:
 def _as_away(error: DBAPIError) -> Exception:
     """Return `StoreAway` for a database that is away, else the error itself: a bug must stay a bug."""
     if isinstance(error.orig, sqlite3.Error):
-        away = error.orig.sqlite_errorcode & PRIMARY_CODE in SQLITE_AWAY
+        away = getattr(error.orig, "sqlite_errorcode", 0) & PRIMARY_CODE in SQLITE_AWAY
     else:
         away = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
     return StoreAway(str(error.orig)) if away else error
