@@ -1,0 +1,1 @@
+"""Learners: what the trainer and the back-test feed, and what they freeze into snapshots."""

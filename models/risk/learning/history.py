@@ -1,0 +1,99 @@
+"""A bounded memory of labelled transfers: all frauds, a fair sample of the honest."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+MAX_FRAUDS: Final = 20_000
+"""Confirmed frauds kept; beyond this, new ones replace old ones at random."""
+
+MAX_HONEST: Final = 40_000
+"""Honest transfers kept: a uniform sample of all seen (reservoir, Vitter 1985)."""
+
+GROWTH: Final = 1_024
+"""Rows by which the arrays first grow; they double from there on."""
+
+
+class Reservoir:
+    """A uniform sample of at most ``limit`` rows of all rows offered; deterministic for a seed."""
+
+    def __init__(self, width: int, limit: int, *, seed: int) -> None:
+        self._limit = limit
+        self._random = random.Random(seed)
+        self._rows: Floats = np.empty((0, width))
+        self._weights: Floats = np.empty(0)
+        self.kept = 0
+        self.offered_weight = 0.0
+        """Total weight offered: how many transfers the kept rows stand for."""
+        self._offered = 0
+
+    def __len__(self) -> int:
+        return self.kept
+
+    @property
+    def rows(self) -> Floats:
+        """Rows kept (n x width); a view."""
+        return self._rows[: self.kept]
+
+    @property
+    def weights(self) -> Floats:
+        """Weights of the kept rows (n), scaled so that they add up to all weight offered."""
+        own = self._weights[: self.kept]
+        total = float(own.sum())
+        return own * (self.offered_weight / total) if total else own
+
+    def offer(self, row: Floats, weight: float) -> None:
+        """Take a row, in place of a random one when full, so that each row had the same chance."""
+        self._offered += 1
+        self.offered_weight += weight
+        if self.kept < self._limit:
+            self._make_room()
+            place = self.kept
+            self.kept += 1
+        else:
+            place = self._random.randrange(self._offered)
+        if place < self._limit:
+            self._rows[place], self._weights[place] = row, weight
+
+    def _make_room(self) -> None:
+        if self.kept < len(self._rows):
+            return
+        size = min(max(2 * len(self._rows), GROWTH), self._limit)
+        self._rows = np.concatenate((self.rows, np.empty((size - self.kept, self._rows.shape[1]))))
+        self._weights = np.concatenate((self._weights[: self.kept], np.empty(size - self.kept)))
+
+    def state(self) -> dict[str, object]:
+        """Return everything needed to go on exactly from here, as plain values and arrays."""
+        version, internal, gauss = self._random.getstate()
+        return {
+            "rows": self.rows.copy(),
+            "weights": self._weights[: self.kept].copy(),
+            "offered": self._offered,
+            "offered_weight": self.offered_weight,
+            "random": [version, list(internal), gauss],
+        }
+
+
+class History:
+    """Labelled rows for refitting."""
+
+    def __init__(self, width: int, *, seed: int, frauds: int = MAX_FRAUDS, honest: int = MAX_HONEST) -> None:
+        self.frauds = Reservoir(width, frauds, seed=seed)
+        self.honest = Reservoir(width, honest, seed=seed + 1)
+
+    def add(self, row: Floats, *, fraud: bool, weight: float) -> None:
+        """Remember one labelled row."""
+        (self.frauds if fraud else self.honest).offer(row, weight)
+
+    def training_set(self) -> tuple[Floats, Bools, Floats]:
+        """Return rows, labels and weights, frauds first."""
+        rows = np.concatenate((self.frauds.rows, self.honest.rows))
+        labels = np.concatenate((np.ones(len(self.frauds), bool), np.zeros(len(self.honest), bool)))
+        return rows, labels, np.concatenate((self.frauds.weights, self.honest.weights))

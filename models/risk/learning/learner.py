@@ -1,0 +1,233 @@
+"""The learner: everything the trainer and the back-test feed with transfers and labels.
+
+No clock, no I/O; deterministic for a seed and the order of calls. Labels are
+tested before they are learned: each labelled transfer is scored by the present
+members first, and those scores alone teach the blend and watch for drift.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from models.risk.calibration import blend_logits, fit_blend, prior_weights, sigmoid
+from models.risk.drift import ErrorDrift, InputDrift
+from models.risk.features import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET
+from models.risk.learning.boosting import DEFAULT_BOOSTING, BoostingSettings, grow
+from models.risk.learning.history import History
+from models.risk.learning.novelty import NoveltyLearner
+from models.risk.learning.online import OnlineLinear
+from models.risk.learning.trials import ForestTrials, MemberTrials
+from models.risk.panel import PANEL, TrainedPanel, panel_from_state
+from models.risk.snapshot import ForestState, PanelState, encode_state
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+DAY_US: Final = 86_400_000_000
+RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
+
+
+class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When and how much to learn (all ours)."""
+
+    boosting: BoostingSettings = DEFAULT_BOOSTING
+    first_forest_frauds: int = 20
+    """No trees before this many confirmed frauds."""
+    growth: float = 1.3
+    """Refit when the confirmed frauds have grown by this factor,"""
+    longest_gap_us: int = 14 * DAY_US
+    """or when this much time has passed and there are new ones,"""
+    shortest_gap_rows: int = 4_096
+    """but never before so many further transfers."""
+    max_frauds: int = 20_000
+    max_honest: int = 40_000
+    trial_honest: float = 0.125
+    """Share of honest labels that is scored to teach the blend."""
+    use_novelty: bool = True
+    use_linear: bool = True
+    use_forest: bool = True
+
+
+DEFAULT_LEARNING: Final = LearnerSettings()
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A published state before it is signed; see `models.signing`."""
+
+    detector: str
+    version: str
+    feature_set: str
+    payload: bytes
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator wants to know of the learner."""
+
+    alarms: dict[str, bool]
+    shifted_features: tuple[str, ...]
+    fallbacks: int
+    refits: int
+    learned: dict[str, int]
+    blend: dict[str, float]
+
+
+class RefitJob(msgspec.Struct, frozen=True, kw_only=True):
+    """One fit of the trees as pure data; `run` may happen in a thread or a process."""
+
+    rows: Floats
+    fraud: Bools
+    weights: Floats
+    seed: int
+    settings: BoostingSettings
+
+    def run(self) -> ForestState:
+        """Return the fitted trees."""
+        return grow(self.rows, self.fraud, self.weights, seed=self.seed, settings=self.settings)
+
+
+class Learner:
+    """Learns from every transfer without labels, and from every label at once and again on a schedule."""
+
+    def __init__(self, *, seed: int, settings: LearnerSettings = DEFAULT_LEARNING) -> None:
+        width = len(FEATURE_NAMES)
+        self._seed, self._settings = seed, settings
+        self._novelty = NoveltyLearner(seed=seed)
+        self._linear = OnlineLinear(width)
+        self._history = History(width, seed=seed, frauds=settings.max_frauds, honest=settings.max_honest)
+        self._trials = MemberTrials()
+        self._forests = ForestTrials()
+        self._inputs, self._errors = InputDrift(width), ErrorDrift()
+        self._panel: TrainedPanel | None = None
+        self._frauds = self._honest = self._observed = self._refits = 0
+        self._blend = fit_blend(*self._trials.recent(), prior=self._prior())
+        self._trial_credit = 0.0
+        self._fit_frauds, self._fit_us, self._fit_observed = 0, 0, 0
+
+    def observe(self, rows: Floats, *, at_us: int) -> None:
+        """Learn from assessed transfers without their labels (n x features); ``at_us`` of the latest."""
+        if not len(rows):
+            return
+        self._observed += len(rows)
+        self._fit_us = self._fit_us or at_us
+        self._linear.observe(rows)
+        self._inputs.observe(rows)
+        if self._settings.use_novelty:
+            self._novelty.observe(rows)
+        self._panel = None
+
+    def learn(self, rows: Floats, fraud: Bools, weights: Floats) -> None:
+        """Learn from labelled transfers, with the features as they were when scored.
+
+        ``weights`` (n) are one over the chance that such a transfer gets a label:
+        1 for a report or a looked-at alert, ``1 / rate`` for a random sample.
+        """
+        if not len(rows):
+            return
+        self._test_first(rows, fraud, weights)
+        for row, is_fraud, weight in zip(rows, fraud.tolist(), weights.tolist(), strict=True):
+            self._history.add(row, fraud=is_fraud, weight=weight)
+        self._linear.learn(rows, fraud, weights)
+        found = int(fraud.sum())
+        self._frauds += found
+        self._honest += len(rows) - found
+        self._panel = None
+
+    def due(self, now_us: int) -> bool:
+        """Return whether a refit of the trees is worth it now."""
+        settings, new = self._settings, self._frauds - self._fit_frauds
+        if not settings.use_forest or self._frauds < settings.first_forest_frauds or not len(self._history.honest):
+            return False
+        if self._refits and self._observed - self._fit_observed < settings.shortest_gap_rows:
+            return False
+        grown = self._frauds >= self._fit_frauds * settings.growth
+        return new > 0 and (grown or now_us - self._fit_us >= settings.longest_gap_us)
+
+    def refit_job(self, now_us: int) -> RefitJob:
+        """Return the next fit and take it as begun; adopt its result."""
+        self._fit_frauds, self._fit_us, self._fit_observed = self._frauds, now_us, self._observed
+        self._refits += 1
+        rows, fraud, weights = self._history.training_set()
+        return RefitJob(
+            rows=rows, fraud=fraud, weights=weights, seed=self._seed + self._refits, settings=self._settings.boosting
+        )
+
+    def adopt(self, forest: ForestState) -> None:
+        """Put fitted trees into service; the present ones stay on trial beside them as the last good ones."""
+        self._forests.adopt(forest)
+        self._inputs.set_reference()
+        self._refresh_blend()
+
+    def refit(self, now_us: int) -> None:
+        """Fit the trees anew and put them into service."""
+        self.adopt(self.refit_job(now_us).run())
+
+    def state(self) -> PanelState:
+        """Return the present state of the whole panel."""
+        return PanelState(
+            feature_set=FEATURE_SET,
+            width=len(FEATURE_NAMES),
+            novelty=self._novelty.freeze(),
+            linear=self._linear.freeze() if self._settings.use_linear else None,
+            forest=self._forests.champion,
+            blend=self._blend,
+        )
+
+    def panel(self) -> TrainedPanel:
+        """Return the panel of the present state."""
+        if self._panel is None:
+            self._panel = panel_from_state(self.state())
+        return self._panel
+
+    def snapshots(self) -> list[Snapshot]:
+        """Return what to publish: one atomic snapshot of the whole panel."""
+        panel = self.panel()
+        payload = encode_state(panel.state)
+        return [Snapshot(detector=PANEL, version=panel.version, feature_set=FEATURE_SET, payload=payload)]
+
+    def health(self) -> Health:
+        """Return alarms and counts."""
+        weights = dict(zip(("cold", "linear", "forest"), self._blend.weights.tolist(), strict=True))
+        return Health(
+            alarms={"inputs": self._inputs.alarm, **self._errors.alarms},
+            shifted_features=tuple(FEATURE_NAMES[column] for column in self._inputs.shifted),
+            fallbacks=self._forests.fallbacks,
+            refits=self._refits,
+            learned={"fraud": self._frauds, "honest": self._honest},
+            blend={**weights, "intercept": self._blend.intercept},
+        )
+
+    def _test_first(self, rows: Floats, fraud: Bools, weights: Floats) -> None:
+        """Score labelled rows before anything is learned from them: all frauds, a share of the honest."""
+        chosen = fraud.copy()
+        for place in np.flatnonzero(~fraud):
+            self._trial_credit += self._settings.trial_honest
+            if self._trial_credit >= 1.0:
+                self._trial_credit -= 1.0
+                chosen[place] = True
+        if not chosen.any():
+            return
+        rows, labels = rows[chosen], fraud[chosen]
+        shares = weights[chosen] / np.where(labels, 1.0, self._settings.trial_honest)
+        logits = self.panel().members(rows, rows[:, RULE_RISK]).logits
+        self._trials.add(logits, labels, shares)
+        self._errors.learn(sigmoid(blend_logits(logits, self._blend.weights, self._blend.intercept)), labels)
+        self._forests.judge(rows, logits[:, 2], labels, shares)
+        if self._trials.due():
+            self._refresh_blend()
+
+    def _prior(self) -> Floats:
+        settings = self._settings
+        return prior_weights(
+            self._frauds,
+            linear=settings.use_linear and self._linear.learned > 0,
+            forest=self._forests.champion is not None,
+        )
+
+    def _refresh_blend(self) -> None:
+        logits, fraud, weights = self._trials.recent()
+        self._blend = fit_blend(logits, fraud, weights, prior=self._prior())
+        self._panel = None

@@ -1,0 +1,86 @@
+"""The online base: River's scaler and logistic regression, frozen into flat arrays."""
+
+from __future__ import annotations
+
+from math import log
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from river import linear_model, optim, preprocessing
+
+from models.risk.detectors import standardised
+from models.risk.snapshot import LinearState, digest_of
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+LEARNING_RATE: Final = 0.003
+HONEST_KEPT: Final = 0.25
+"""Share of honest transfers learned from; the intercept is corrected for it (King and Zeng 2001)."""
+
+OBSERVE_EVERY: Final = 4
+"""Means and deviations are learned from every fourth transfer."""
+
+MOST_WEIGHT: Final = 8.0
+"""One example moves the weights at most as much as this many."""
+
+LEAST_VARIANCE: Final = 1e-9
+
+
+class OnlineLinear:
+    """Learns at once from every label; knows means and deviations from every transfer."""
+
+    def __init__(self, width: int) -> None:
+        self._names = list(range(width))
+        self._scaler: Any = preprocessing.StandardScaler()
+        self._model: Any = linear_model.LogisticRegression(optim.SGD(LEARNING_RATE))
+        self._observed = 0
+        self._credit = 0.0
+        self.learned = 0
+
+    def observe(self, rows: Floats) -> None:
+        """Learn how the features are spread from every `OBSERVE_EVERY`-th row."""
+        first = -self._observed % OBSERVE_EVERY
+        self._observed += len(rows)
+        for row in rows[first::OBSERVE_EVERY].tolist():
+            self._scaler.learn_one(dict(zip(self._names, row, strict=True)))
+
+    def learn(self, rows: Floats, fraud: Bools, weights: Floats) -> None:
+        """Learn from labelled rows: from all frauds, and from `HONEST_KEPT` of the honest."""
+        scaled = standardised(rows, self.means(), self.inverse_deviations()).tolist()
+        for row, is_fraud, weight in zip(scaled, fraud.tolist(), weights.tolist(), strict=True):
+            share = min(weight, MOST_WEIGHT)
+            if not is_fraud:
+                self._credit += weight * HONEST_KEPT
+                if self._credit < 1.0:
+                    continue
+                share = min(float(int(self._credit)), MOST_WEIGHT)
+                self._credit = min(self._credit - share, MOST_WEIGHT)
+            self._model.learn_one(dict(zip(self._names, row, strict=True)), is_fraud, share)
+            self.learned += 1
+
+    def means(self) -> Floats:
+        """Return the mean of each feature (f)."""
+        known = self._scaler.means
+        return np.array([known.get(name, 0.0) for name in self._names])
+
+    def inverse_deviations(self) -> Floats:
+        """Return one over the standard deviation of each feature (f), 0 where it has not varied."""
+        known = self._scaler.vars
+        variances = np.array([known.get(name, 0.0) for name in self._names])
+        varied = variances > LEAST_VARIANCE
+        return np.where(varied, 1.0 / np.sqrt(np.where(varied, variances, 1.0)), 0.0)
+
+    def freeze(self) -> LinearState | None:
+        """Return the state that scores, None before the first example."""
+        if not self.learned:
+            return None
+        known = self._model.weights
+        weights = np.array([known.get(name, 0.0) for name in self._names])
+        means, inverse = self.means(), self.inverse_deviations()
+        bias = float(self._model.intercept) + log(HONEST_KEPT)
+        raw = weights.tobytes() + means.tobytes() + inverse.tobytes() + str(bias).encode()
+        return LinearState(
+            version=f"linear-{digest_of(raw)[:12]}", means=means, inverse_deviations=inverse, weights=weights, bias=bias
+        )
