@@ -44,6 +44,7 @@ def broker(kind: str, folder: Path) -> Iterator[str]:
     if kind == "embedded":
         embedded = EmbeddedBroker()
         yield embedded.bootstrap
+        embedded.close()
     elif kind == "kafka":
         with LocalKafka(folder / "kafka") as kafka:
             yield kafka.bootstrap

@@ -116,7 +116,7 @@ class _Life:
         self._engine = ScoringEngine(
             self._settings, controls=self._controls, scorer=lambda: self._scorer, end=self._end
         )
-        self._end.rites.append(lambda _code: self._engine.sender.withdraw())
+        self._end.rites.append(lambda _code: self._engine.last_rites())
         try:
             await self._start()
             await self._stopping.wait()

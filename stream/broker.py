@@ -10,30 +10,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import Producer
-
+from models.wire import TOPIC_PLANS
 from stream.exitcodes import ExitCode
 from stream.kafka import KafkaUnavailable, LocalKafka
+from stream.mock import MockCluster, MockUnavailable
 from stream.ready import announce_ready
-from stream.topics import BrokerAway
+from stream.topics import EMBEDDED_PARTITIONS, BrokerAway
 
-METADATA_TIMEOUT_S: Final = 10.0
 WATCH_S: Final = 0.5
 
 
 class EmbeddedBroker:
     """librdkafka's mock cluster: a Kafka-protocol broker in this process, memory only.
 
-    It makes topics as they are named, with `EMBEDDED_PARTITIONS` partitions,
-    picks its own port, keeps about 5 MB of each partition and does not wake
-    long polls. It lives as long as this object.
+    It has the topics of `TOPIC_PLANS` and makes others as they are named, with
+    `EMBEDDED_PARTITIONS` partitions; it picks its own port, keeps about 5 MB of
+    each partition and does not wake long polls. It lives until it is closed.
     """
 
     def __init__(self) -> None:
-        self._cluster = Producer({"test.mock.num.brokers": 1, "log_level": 2})
-        (node,) = self._cluster.list_topics(timeout=METADATA_TIMEOUT_S).brokers.values()
-        self.bootstrap = f"{node.host}:{node.port}"
+        self._cluster = MockCluster()
+        self._cluster.create((plan.topic, plan.partitions or EMBEDDED_PARTITIONS) for plan in TOPIC_PLANS)
+        self.bootstrap = self._cluster.bootstrap
         """Address for clients."""
+
+    def close(self) -> None:
+        """End the broker."""
+        self._cluster.close()
 
 
 def run_broker(
@@ -73,9 +76,14 @@ def announce_failure(text: str) -> None:
 
 
 def _run_embedded(stopping: threading.Event, ready_file: Path | None) -> int:
-    broker = EmbeddedBroker()
+    try:
+        broker = EmbeddedBroker()
+    except MockUnavailable as error:
+        announce_failure(str(error))
+        return ExitCode.MISCONFIGURED
     _announce(ready_file, broker.bootstrap)
     stopping.wait()
+    broker.close()
     return ExitCode.OK
 
 

@@ -25,18 +25,21 @@ class End(Protocol):
 class CrashOnly:
     """Ends the process at once, after the last rites that were asked for.
 
-    A rite must not take longer than it says and must not raise; the first is
-    to withdraw what the producer has not sent yet.
+    A rite must not take long and must not raise. One that itself runs into a
+    reason to end ends the process there and then.
     """
 
     def __init__(self) -> None:
         self.rites: list[Callable[[ExitCode], None]] = []
+        self._ending = False
 
     def __call__(self, code: ExitCode, reason: str) -> NoReturn:
         """End the process with ``code``."""
         log.critical("worker ends", code=int(code), why=code.name.lower(), reason=reason)
-        for rite in self.rites:
-            rite(code)
+        if not self._ending:
+            self._ending = True
+            for rite in self.rites:
+                rite(code)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -7,8 +7,10 @@ Everything that reaches into Faust's or aiokafka's inner parts is here and in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from typing import Any, Final, NamedTuple, cast
 
 import faust
@@ -73,6 +75,15 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
     def is_member(self) -> bool:
         """Whether the group still knows this worker, as far as heard."""
         return bool(self._ensure_consumer()._coordinator.generation != OffsetCommitRequest.DEFAULT_GENERATION_ID)
+
+    def leave(self, timeout_s: float) -> None:
+        """Tell the group that this worker goes, so that nobody waits for its session to end; blocks, never raises."""
+        consumer = self._consumer
+        if consumer is None or not self.is_member:
+            return
+        leaving = asyncio.run_coroutine_threadsafe(consumer._coordinator._maybe_leave_group(), self.thread_loop)
+        with contextlib.suppress(TimeoutError, CancelledError):
+            leaving.result(timeout_s)
 
     async def give_back(self, place: Any, first: int, last: int) -> None:
         """Fetch a partition again from ``first``, unless somebody has sought since ``last`` was fetched."""
@@ -140,6 +151,10 @@ class Consumer(stock.Consumer):
     def is_member(self) -> bool:
         """Whether the group still knows this worker, as far as heard."""
         return cast(ConsumerThread, self._thread).is_member
+
+    def leave(self, timeout_s: float) -> None:
+        """Leave the group at once; see `ConsumerThread.leave`."""
+        cast(ConsumerThread, self._thread).leave(timeout_s)
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
         """Commit next offsets; return whether the group took them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from faust.types import TP
@@ -29,6 +29,9 @@ from telemetry.metrics import CONSUMER_LAG
 from telemetry.tracing import carried
 
 log = structlog.get_logger(__name__)
+
+LEAVE_TIMEOUT_S: Final = 1.0
+SETTLE_TIMEOUT_S: Final = 0.3
 
 
 class ScoringEngine:
@@ -109,6 +112,12 @@ class ScoringEngine:
             if end is not None:
                 CONSUMER_LAG.labels(place.topic, str(place.partition)).set(max(end - offset, 0))
         return bool(taken)
+
+    def last_rites(self) -> None:
+        """Leave the group unless something could still land on the broker; withdraw what is not sent. For a crash."""
+        if self.sender.settle(SETTLE_TIMEOUT_S) and self.app.started:
+            self.app.stage_consumer.leave(LEAVE_TIMEOUT_S)
+        self.sender.withdraw()
 
     async def stop_taking(self) -> bool:
         """Take nothing more and commit what is in flight; return whether all of it was confirmed."""

@@ -159,6 +159,10 @@ class Sender:
         if self.unconfirmed <= MAX_UNCONFIRMED:
             self._room.set()
 
+    def settle(self, timeout_s: float) -> bool:
+        """Wait for what is under way; return whether all of it was confirmed."""
+        return self._producer.flush(timeout_s) == 0 and self.unconfirmed == 0
+
     def withdraw(self) -> None:
         """Drop what has not been sent yet; never blocks."""
         self._producer.purge(in_queue=True, in_flight=False, blocking=False)

@@ -165,7 +165,10 @@ def replay(transfers: Iterable[TransferRecord]) -> dict[str, Assessment]:
 class WorkerProcess:
     """A worker as an operator starts it: ``sluice worker`` with settings in the environment."""
 
-    def __init__(self, address: str, folder: Path, name: str = "worker", **settings: Any) -> None:
+    def __init__(
+        self, address: str, folder: Path, name: str = "worker", *, module: str = "cli.main", **settings: Any
+    ) -> None:
+        self._command = [sys.executable, "-m", module, "worker"]
         self._ready = folder / f"{name}.ready"
         self.log = folder / f"{name}.log"
         self._env = {
@@ -181,9 +184,7 @@ class WorkerProcess:
     def start(self, *, wait: bool = True) -> WorkerProcess:
         self._ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", "worker"], env=self._env, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(self._command, env=self._env, stdout=log, stderr=log)
         if wait:
             self.wait_ready()
         return self

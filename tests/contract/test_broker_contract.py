@@ -40,6 +40,7 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if request.param == "embedded":
         broker = EmbeddedBroker()
         yield broker.bootstrap
+        broker.close()
     else:
         for kafka in running_kafka(tmp_path_factory.mktemp("kafka")):
             yield kafka.bootstrap

@@ -113,8 +113,8 @@ def brief(state: AccountState | None) -> str:
     """Return what tells two states apart."""
     if state is None:
         return "-"
-    profile = state.profile
-    return f"{profile.outflow.count} debits to {state.debit_offset}, {profile.inflow.count} credits to {state.credit_offsets}"
+    paid, received = state.profile.outflow.count, state.profile.inflow.count
+    return f"{paid} debits to {state.debit_offset}, {received} credits to {state.credit_offsets}"
 
 
 def audit(address: str, group: str = "sluice") -> tuple[int, int]:

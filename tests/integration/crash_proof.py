@@ -124,10 +124,9 @@ class Supervisor(threading.Thread):
     def add(self, worker: WorkerProcess) -> None:
         self._workers.append(worker)
 
-    def kill(self, worker: WorkerProcess) -> float:
-        """Kill a worker for good; return when."""
-        self._workers.remove(worker)
-        worker.kill()
+    def kill_first(self) -> float:
+        """Kill the first worker for good; return when."""
+        self._workers.pop(0).kill()
         return time.time()
 
     def run(self) -> None:
@@ -201,7 +200,7 @@ def prove(folder: Path, *, count: int = 20_000, rate: float = 1_000.0, seed: int
         for thread in (supervisor, watch, load):
             thread.start()
         try:
-            outcome = _strike(kafka, folder, load, watch, supervisor, workers[0])
+            outcome = _strike(kafka, load, watch, supervisor, WorkerProcess(kafka.bootstrap, folder, "worker-3"))
         finally:
             supervisor.stop()
             watch.stop()
@@ -210,12 +209,10 @@ def prove(folder: Path, *, count: int = 20_000, rate: float = 1_000.0, seed: int
         return outcome
 
 
-def _strike(
-    kafka: LocalKafka, folder: Path, load: Load, watch: Watch, supervisor: Supervisor, victim: WorkerProcess
-) -> Outcome:
+def _strike(kafka: LocalKafka, load: Load, watch: Watch, supervisor: Supervisor, third: WorkerProcess) -> Outcome:
     load.wait_for(KILL_WORKER_AT)
-    killed_at = supervisor.kill(victim)
-    supervisor.add(WorkerProcess(kafka.bootstrap, folder, "worker-3").start(wait=False))
+    killed_at = supervisor.kill_first()
+    supervisor.add(third.start(wait=False))
     load.wait_for(KILL_BROKER_AT)
     kafka.kill()
     broker_killed_at = time.time()
