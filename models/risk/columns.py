@@ -78,8 +78,9 @@ _ACCOUNT_TABLE: Final = """
 @_idle | s | time since the @'s last transfer either way
 @_age | s | since the @'s account was opened, or first seen | @_age_s
 @_opening_told | flag | a bank has told when the @'s account was opened | @_opening_told
-@_quick | share | habit of the @ to pay within 10 min of a credit | @_quick
-@_taint | share | suspected part of what the @ received of late | @_taint_fen / @_in_fen_24h
+@_seen | s | since the @ was first seen here | @_seen_s
+@_quick | share | habit of the @ to pass a credit on within 10 min | @_quick
+@_taint | share | suspected part of what the @ received of late (half-life 12 h) | @_taint
 """
 
 DEBIT_COLUMNS: Final = (
@@ -148,7 +149,7 @@ CREDIT_FEATURES: Final = tuple(column.name for column in CREDIT_COLUMNS)
 FEATURE_NAMES: Final = DEBIT_FEATURES + CREDIT_FEATURES
 """Order of `Assessment.features`."""
 
-FEATURE_SET: Final = "f2"
+FEATURE_SET: Final = "f3"
 """Changes whenever the order or the meaning of a fact or a feature changes."""
 
 FEATURE_INDEX: Final = {name: index for index, name in enumerate(FEATURE_NAMES)}

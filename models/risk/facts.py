@@ -52,7 +52,7 @@ _ACCOUNT: Final = (
     ),
     *("payers_1h", "payers_24h", "payers_7d", "new_payers_24h", "payers_ever"),
     *("payees_1h", "payees_24h", "payees_7d", "new_payees_24h", "payees_ever"),
-    *("since_in_s", "since_out_s", "age_s", "opening_told", "quick", "taint_fen"),
+    *("since_in_s", "since_out_s", "age_s", "opening_told", "seen_s", "quick", "taint"),
 )
 
 PAYER_FACTS: Final = (
@@ -121,7 +121,8 @@ def _account_facts(profile: AccountProfile, opened_us: int | None, at_us: int, n
     cuts = window_cuts(now_s)
     in_s, out_s = profile.credits.at_s, profile.debits.at_s
     opened_us = opened_us or profile.opened_us
-    born_us = opened_us or profile.first_us or at_us
+    first_us = profile.first_us or at_us
+    born_us = opened_us or first_us
     return (
         *window_totals(profile.inflow, cuts),
         *window_totals(profile.outflow, cuts),
@@ -131,8 +132,9 @@ def _account_facts(profile: AccountProfile, opened_us: int | None, at_us: int, n
         now_s - out_s[-1] if out_s else NOT_KNOWN,
         (at_us - born_us) // 1_000_000 if at_us > born_us else 0,
         1 if opened_us else 0,
+        (at_us - first_us) // 1_000_000 if at_us > first_us else 0,
         profile.quick,
-        profile.taint_at(now_s) if profile.taint_fen else 0.0,
+        profile.taint,
     )
 
 

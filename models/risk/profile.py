@@ -37,7 +37,13 @@ HABIT_RATE: Final = 0.05
 """Weight of the newest amount in an account's habit once it has 20 of them (ours)."""
 
 QUICK_S: Final = 600
-"""A debit this soon after a credit is a quick one (real hops: median 384 s)."""
+QUICK_LEAST: Final = 0.15
+QUICK_MOST: Final = 6.0
+"""A debit passes a credit on if it comes this soon after it (real hops: median 384 s) and its amount is between
+these multiples of it (a part, or a pool), which a shop's evening sweep is not (ours)."""
+
+QUICK_RATE: Final = 0.2
+"""Weight of the newest debit in the habit of passing on (ours)."""
 
 MAX_PROFILE_BYTES: Final = 4_096
 """No encoded profile is larger, whatever the account does."""
@@ -63,9 +69,10 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One account as its transfers have shown it; see the module for order and lateness.
 
     ``opened_us`` is 0 until a bank tells it, ``balance_fen`` None until then (and
-    carried on by the amounts seen since). ``taint_fen`` is the suspected part of
-    the money received, halved every `TAINT_HALF_LIFE_S` since ``taint_s``.
-    ``quick`` is the moving share of debits that came within `QUICK_S` of a credit.
+    carried on by the amounts seen since). ``fresh_fen`` is the money received, and
+    ``taint_fen`` the suspected part of it, both halved every `TAINT_HALF_LIFE_S`
+    since ``taint_s``.
+    ``quick`` is the moving share of debits that passed on a credit within `QUICK_S`.
     """
 
     latest_us: int = 0
@@ -80,6 +87,7 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     received: Habit = Habit()
     paid: Habit = Habit()
     debit_ids: bytes = b""
+    fresh_fen: float = 0.0
     taint_fen: float = 0.0
     taint_s: int = 0
     quick: float = 0.0
@@ -101,8 +109,6 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
                 self, outflow=_count_only(self.outflow), payees=_know(self.payees, peer, at_s), debit_ids=ids
             )
         fen = transfer.amount_fen
-        received = self.credits.at_s
-        is_quick = bool(received) and abs(at_s - received[-1]) <= QUICK_S
         return AccountProfile(
             now_us,
             self.first_us or at_us,
@@ -116,9 +122,10 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
             self.received,
             _learn(self.paid, self.outflow.count, fen),
             ids,
+            self.fresh_fen,
             self.taint_fen,
             self.taint_s,
-            self.quick + 0.2 * (is_quick - self.quick),
+            self.quick + QUICK_RATE * (_passes_on(self.credits, at_s, fen) - self.quick),
             balance_after(self, transfer.payer_balance_after_fen, -fen),
             crc32(transfer.device_id.encode()) if transfer.device_id else self.device,
         )
@@ -131,6 +138,7 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
         if self.is_late(at_us):
             return msgspec.structs.replace(self, inflow=_count_only(self.inflow), payers=_know(self.payers, peer, at_s))
         fen, now_s = transfer.amount_fen, now_us // 1_000_000
+        fade = exp2((self.taint_s - now_s) / TAINT_HALF_LIFE_S)
         return AccountProfile(
             now_us,
             self.first_us or at_us,
@@ -144,7 +152,8 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
             _learn(self.received, self.inflow.count, fen),
             self.paid,
             self.debit_ids,
-            self.taint_at(now_s) + suspicion * fen,
+            self.fresh_fen * fade + fen,
+            self.taint_fen * fade + suspicion * fen,
             now_s,
             self.quick,
             balance_after(self, transfer.payee_balance_after_fen, fen),
@@ -159,11 +168,10 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
         """Return whether a transfer with this `id_digest` is among the last `IDS_KEPT` debits."""
         return digest in self.debit_ids
 
-    def taint_at(self, now_s: int) -> float:
-        """Return the suspected money in fen at clock ``now_s``."""
-        if not self.taint_fen:
-            return 0.0
-        return self.taint_fen * exp2((self.taint_s - now_s) / TAINT_HALF_LIFE_S)
+    @property
+    def taint(self) -> float:
+        """Suspected share of the money received of late, the latest counting most."""
+        return self.taint_fen / self.fresh_fen if self.fresh_fen else 0.0
 
 
 EMPTY_PROFILE: Final = AccountProfile()
@@ -200,6 +208,14 @@ def remember(recent: Recent, at_s: int, peer: int, fen: int) -> Recent:
         (*peers[start:place], peer, *peers[place:]),
         (*fens[start:place], fen, *fens[place:]),
     )
+
+
+def _passes_on(credits: Recent, at_s: int, fen: int) -> bool:
+    """Return whether a debit passes on the latest credit at once."""
+    if not credits.at_s or abs(at_s - credits.at_s[-1]) > QUICK_S:
+        return False
+    last_fen = credits.fens[-1]
+    return QUICK_LEAST * last_fen <= fen <= QUICK_MOST * last_fen
 
 
 def _learn(habit: Habit, seen: int, fen: int) -> Habit:

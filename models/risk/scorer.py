@@ -19,7 +19,7 @@ from models.risk.features import FEATURE_INDEX, FEATURE_SET, features_of
 from models.risk.panel import Panel, RulesOnly
 from models.risk.peers import peer_hash
 from models.risk.profile import AccountProfile, id_digest
-from models.risk.rules.book import RULES, Hit, RuleBook, noisy_or, shares
+from models.risk.rules.book import RULES, Hit, RuleBook, risk_of, shares
 from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
 from models.risk.rules.texts import listed_reason, panel_reason, reason_of
 
@@ -103,7 +103,7 @@ class Scorer:
             raise ForeignFeaturesError(f"view of feature set {view.feature_set!r}, scorer of {FEATURE_SET!r}")
         facts = view.features + payee_facts(profile, transfer)
         hits = self._book.hits(facts)
-        risk = noisy_or(hits)
+        risk = risk_of(hits, self._book.settings.base)
         draft = Draft(transfer, facts, lists, hits, risk)
         return Credited(profile.observe_credit(transfer, risk), draft, profile.is_late(transfer.occurred_us))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from math import log
+from math import exp
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -13,11 +13,11 @@ from models.risk.rules import mule, platform, victim
 from models.risk.rules.common import is_new
 from models.risk.rules.settings import RuleSettings, rule_book_version
 
-EDITION: Final = "r2"
+EDITION: Final = "r3"
 """Changes whenever a rule's code does; thresholds have a digest of their own."""
 
 Hit = tuple[int, float]
-"""Index of a rule in `RULES`, and its weight now, 0 < weight < 1."""
+"""Index of a rule in `RULES`, and the log-odds it adds, above 0."""
 
 
 _MATCH_N: Final = FACT_INDEX["match_n"]
@@ -60,6 +60,7 @@ RULES: Final = (
     Rule("M17", "busy_transit", mule.busy_transit, Needs.NEW_PAIR),
     Rule("M18", "tainted_payee", mule.tainted_payee),
     Rule("M19", "quick_spend", mule.quick_spend, Needs.NEW_PAIR),
+    Rule("M20", "quick_payee", mule.quick_payee),
     Rule("V01", "first_large", victim.first_large, Needs.NEW_PAIR),
     Rule("V02", "in_call", victim.in_call, Needs.NEW_PAIR),
     Rule("V03", "night", victim.night, Needs.NEW_PAIR),
@@ -67,6 +68,7 @@ RULES: Final = (
     Rule("V05", "probe", victim.probe, Needs.NEW_PAIR),
     Rule("V06", "new_device", victim.new_device, Needs.NEW_PAIR),
     Rule("V07", "emptying", victim.emptying, Needs.NEW_PAIR),
+    Rule("V08", "large_first", victim.large_first, Needs.NEW_PAIR),
     Rule("3006", "gather_3006", platform.gather_3006),
     Rule("3007", "scatter_3007", platform.scatter_3007),
     Rule("3008", "repeated_3008", platform.repeated_3008),
@@ -100,24 +102,23 @@ def _met(*, new_pair: bool, pool: bool) -> set[Needs]:
     return {Needs.NOTHING} | ({Needs.NEW_PAIR} if new_pair else set()) | ({Needs.POOL} if pool else set())
 
 
-def noisy_or(hits: tuple[Hit, ...]) -> float:
-    """Return the risk of independent grounds, ``1 - prod(1 - weight)`` (Pearl, 1988): it only grows with each.
+def risk_of(hits: tuple[Hit, ...], base: float) -> float:
+    """Return the risk 0-1 of ``base`` log-odds and what each hit adds: a logistic sum, so it only grows with each.
 
-    >>> noisy_or(((0, 0.5), (1, 0.5)))
-    0.75
+    Adding log-odds multiplies odds, as grounds that are independent given the
+    truth do (naive Bayes); one weak ground alone says little, several say much.
+
+    >>> risk_of((), 0.0), risk_of(((0, 1.5), (1, 0.5)), -2.0)
+    (0.5, 0.5)
     """
-    honest = 1.0
-    for _, weight in hits:
-        honest *= 1.0 - weight
-    return 1.0 - honest
+    return 1.0 / (1.0 + exp(-base - sum([weight for _, weight in hits])))
 
 
 def shares(hits: tuple[Hit, ...]) -> tuple[float, ...]:
-    """Return each hit's share of the risk; they sum to 1.
+    """Return each hit's share of the evidence; they sum to 1.
 
-    >>> shares(((0, 0.5), (1, 0.5)))
-    (0.5, 0.5)
+    >>> shares(((0, 3.0), (1, 1.0)))
+    (0.75, 0.25)
     """
-    parts = [-log(1.0 - weight) for _, weight in hits]
-    total = sum(parts)
-    return tuple(part / total for part in parts)
+    total = sum([weight for _, weight in hits])
+    return tuple([weight / total for _, weight in hits])

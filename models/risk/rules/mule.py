@@ -14,15 +14,18 @@ from models.risk.rules.common import (
     PAYEE_IN_24H,
     PAYEE_NEW_PAYERS,
     PAYEE_PAYERS,
+    PAYEE_SEEN,
+    PAYEE_TAINT,
+    TAINT,
     climb,
     freshness,
     is_new,
     payee_degree,
-    payee_taint_share,
+    payer_degree,
     size_degree,
     strange_money,
     surprise,
-    taint_share,
+    taint_degree,
 )
 
 _MATCH, _MATCH_N, _MATCH_S = (FACT_INDEX[name] for name in ("match", "match_n", "match_s"))
@@ -30,11 +33,12 @@ _IN_1H, _OUT_1H, _OUT_N_1H = (FACT_INDEX[f"payer_{name}"] for name in ("in_fen_1
 _OUT_24H, _OUT_N_24H, _OUT_N_7D = (FACT_INDEX[f"payer_{name}"] for name in ("out_fen_24h", "out_n_24h", "out_n_7d"))
 _NEW_PAYEES, _PAYEES_EVER = FACT_INDEX["payer_new_payees_24h"], FACT_INDEX["payer_payees_ever"]
 _NEW_PAYERS, _LAST_IN = FACT_INDEX["payer_new_payers_24h"], FACT_INDEX["last_in_fen"]
-_SINCE_IN, _QUICK, _PAYER_AGE = (FACT_INDEX[f"payer_{name}"] for name in ("since_in_s", "quick", "age_s"))
+_SINCE_IN, _QUICK, _PAYER_SEEN = (FACT_INDEX[f"payer_{name}"] for name in ("since_in_s", "quick", "seen_s"))
 _BALANCE, _CASH, _REVERSE = (FACT_INDEX[name] for name in ("payer_balance_fen", "cash_channel", "reverse_s"))
 _ALIKE_OUT, _ALIKE_IN = FACT_INDEX["alike_out"], FACT_INDEX["alike_in"]
 _P_SINCE_IN, _P_SINCE_OUT = FACT_INDEX["payee_since_in_s"], FACT_INDEX["payee_since_out_s"]
 _P_OUT_24H, _P_IN_N_24H = FACT_INDEX["payee_out_fen_24h"], FACT_INDEX["payee_in_n_24h"]
+_P_QUICK = FACT_INDEX["payee_quick"]
 _P_OPENING_TOLD = FACT_INDEX["payee_opening_told"]
 
 
@@ -43,14 +47,23 @@ def pass_through(f: Facts, c: s.PassThrough) -> float:
     if f[_MATCH] < c.fit or f[_MATCH_S] > c.within_s:
         return 0.0
     fade = 1.0 - 0.4 * f[_MATCH_S] / c.within_s
-    return c.weight * f[_MATCH] * fade * strange_money(f) * freshness(f) * size_degree(f) * payee_degree(f)
+    return (
+        c.weight
+        * f[_MATCH]
+        * fade
+        * strange_money(f)
+        * freshness(f)
+        * size_degree(f)
+        * payee_degree(f)
+        * payer_degree(f)
+    )
 
 
 def transit(f: Facts, c: s.Transit) -> float:
     """Fire when what came in today leaves in about the same amount."""
     if f[_MATCH] < c.fit or f[_MATCH_S] > c.within_s:
         return 0.0
-    return c.weight * f[_MATCH] * strange_money(f) * freshness(f) * size_degree(f) * payee_degree(f)
+    return c.weight * f[_MATCH] * strange_money(f) * freshness(f) * size_degree(f) * payee_degree(f) * payer_degree(f)
 
 
 def split(f: Facts, c: s.Split) -> float:
@@ -60,23 +73,22 @@ def split(f: Facts, c: s.Split) -> float:
     drained = (f[_OUT_1H] + f[AMOUNT]) / f[_IN_1H]
     if not c.drained <= drained <= 1.2:
         return 0.0
-    return c.weight * strange_money(f) * freshness(f) * size_degree(f) * payee_degree(f)
+    return c.weight * strange_money(f) * freshness(f) * size_degree(f) * payee_degree(f) * payer_degree(f)
 
 
 def pool(f: Facts, c: s.Pool) -> float:
     """Fire when several credits of today leave as one."""
     if f[_MATCH_N] < c.credits or f[_MATCH] < c.fit:
         return 0.0
-    return c.weight * f[_MATCH] * freshness(f) * size_degree(f) * payee_degree(f)
+    return c.weight * f[_MATCH] * freshness(f) * size_degree(f) * payee_degree(f) * payer_degree(f)
 
 
 def tainted_forward(f: Facts, c: s.TaintedForward) -> float:
     """Fire when suspected money moves on; this is how suspicion follows it down the tiers."""
-    share = taint_share(f)
-    if share < c.taint:
+    if f[TAINT] < c.taint or f[IN_24H] <= 0:
         return 0.0
     part = min(f[AMOUNT] / f[IN_24H], 1.0)
-    return c.weight * share * (0.6 + 0.4 * part) * freshness(f) * payee_degree(f)
+    return c.weight * taint_degree(f[TAINT]) * (0.6 + 0.4 * part) * freshness(f) * payee_degree(f) * payer_degree(f)
 
 
 def fan_in(f: Facts, c: s.FanIn) -> float:
@@ -84,7 +96,7 @@ def fan_in(f: Facts, c: s.FanIn) -> float:
     strangers = f[PAYEE_NEW_PAYERS] + 1
     if not is_new(f) or strangers < c.strangers:
         return 0.0
-    degree = surprise(strangers, f[PAYEE_PAYERS] + 1, f[PAYEE_AGE]) / c.full
+    degree = surprise(strangers, f[PAYEE_PAYERS] + 1, f[PAYEE_SEEN]) / c.full
     return c.weight * min(degree, 1.0) * size_degree(f)
 
 
@@ -93,7 +105,7 @@ def fan_out(f: Facts, c: s.FanOut) -> float:
     payees = f[_NEW_PAYEES] + 1
     if not is_new(f) or payees < c.payees:
         return 0.0
-    degree = surprise(payees, f[_PAYEES_EVER] + 1, f[_PAYER_AGE]) / c.full
+    degree = surprise(payees, f[_PAYEES_EVER] + 1, f[_PAYER_SEEN]) / c.full
     return c.weight * min(degree, 1.0) * size_degree(f) * payee_degree(f)
 
 
@@ -119,7 +131,7 @@ def young(f: Facts, c: s.Young) -> float:
     """
     if not is_new(f) or f[PAYEE_AGE] > c.age_s:
         return 0.0
-    if not f[_P_OPENING_TOLD] and f[_PAYER_AGE] < c.age_s // 2:
+    if not f[_P_OPENING_TOLD] and f[_PAYER_SEEN] < c.age_s // 2:
         return 0.0
     return c.weight * (1.0 - 0.5 * f[PAYEE_AGE] / c.age_s) * size_degree(f)
 
@@ -130,14 +142,21 @@ def quick_spend(f: Facts, c: s.QuickSpend) -> float:
         return 0.0
     if f[AMOUNT] < c.part * f[_LAST_IN]:
         return 0.0
-    return c.weight * (1.0 - 0.5 * f[_SINCE_IN] / c.within_s) * size_degree(f) * payee_degree(f)
+    return c.weight * (1.0 - 0.5 * f[_SINCE_IN] / c.within_s) * size_degree(f) * payee_degree(f) * payer_degree(f)
 
 
 def habitual(f: Facts, c: s.Habitual) -> float:
     """Fire when the payer lives from hand to mouth: it mostly pays within minutes of a credit, as now."""
     if f[_QUICK] < c.quick or f[_OUT_N_7D] < c.debits or not 0 <= f[_SINCE_IN] <= 600:
         return 0.0
-    return c.weight * f[_QUICK] * freshness(f) * size_degree(f) * payee_degree(f)
+    return c.weight * f[_QUICK] * freshness(f) * size_degree(f) * payee_degree(f) * payer_degree(f)
+
+
+def quick_payee(f: Facts, c: s.QuickPayee) -> float:
+    """Fire when money goes to an account with few payers that passes on at once what it gets."""
+    if f[_P_QUICK] < c.quick:
+        return 0.0
+    return c.weight * f[_P_QUICK] * freshness(f) * size_degree(f) * payee_degree(f)
 
 
 def cash_out(f: Facts, c: s.CashOut) -> float:
@@ -186,5 +205,6 @@ def busy_transit(f: Facts, c: s.BusyTransit) -> float:
 
 def tainted_payee(f: Facts, c: s.TaintedPayee) -> float:
     """Fire when money goes to an account that took in suspected money today."""
-    share = payee_taint_share(f)
-    return c.weight * share * freshness(f) * payee_degree(f) if share >= c.taint else 0.0
+    if f[PAYEE_TAINT] < c.taint or f[PAYEE_IN_24H] <= 0:
+        return 0.0
+    return c.weight * taint_degree(f[PAYEE_TAINT]) * freshness(f) * size_degree(f) * payee_degree(f)

@@ -1,8 +1,9 @@
 """Thresholds and weights of the rules; decodable from a JSON or TOML mapping.
 
-A weight is the risk that a rule gives on its own when it fires fully. All are
-ours, and so is every threshold whose docstring names no source: no regulator
-gives a number for "fast", for a residual balance or for night (`domain.md` 3.1).
+A weight is the log-odds that a rule adds when it fires fully: 2.3 makes the odds
+ten times larger. All weights are ours, and so is every threshold whose docstring
+names no source: no regulator gives a number for "fast", for a residual balance or
+for night (`domain.md` 3.1).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-Weight = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
+Weight = Annotated[float, msgspec.Meta(ge=0.0, le=20.0)]
 Seconds = Annotated[int, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Fen = Annotated[int, msgspec.Meta(ge=0)]
@@ -25,7 +26,7 @@ Times = Annotated[float, msgspec.Meta(ge=1.0)]
 class PassThrough(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """快进快出: what came in leaves within ``within_s``, fitting at least ``fit``."""
 
-    weight: Weight = 0.75
+    weight: Weight = 1.0
     within_s: Seconds = 3_600
     fit: Share = 0.35
 
@@ -33,7 +34,7 @@ class PassThrough(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Transit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """过渡账户: the same within a day."""
 
-    weight: Weight = 0.3
+    weight: Weight = 0.8
     within_s: Seconds = 86_400
     fit: Share = 0.35
 
@@ -41,7 +42,7 @@ class Transit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One or few credits leave in ``debits`` or more parts within the hour (3007 at the speed of a stop)."""
 
-    weight: Weight = 0.35
+    weight: Weight = 2.0
     debits: Count = 2
     drained: Share = 0.6
 
@@ -49,7 +50,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """At least ``credits`` credits of a day leave as one (3006 at the speed of a stop)."""
 
-    weight: Weight = 0.35
+    weight: Weight = 0.4
     credits: Count = 2
     fit: Share = 0.3
 
@@ -57,8 +58,8 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class TaintedForward(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Suspected money moves on; the weight is scaled by the suspected share."""
 
-    weight: Weight = 0.85
-    taint: Share = 0.15
+    weight: Weight = 4.5
+    taint: Share = 0.03
 
 
 class FanIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +68,7 @@ class FanIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Star-in of `domain.md` 3.1 begins at 5 payers a day; weighed from 2 on, by the account's own rate.
     """
 
-    weight: Weight = 0.6
+    weight: Weight = 4.2
     strangers: Count = 2
     full: Surprise = 10.0
 
@@ -75,7 +76,7 @@ class FanIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class FanOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One account pays more new payees within a day than its history lets expect; fully at a surprise of ``full``."""
 
-    weight: Weight = 0.6
+    weight: Weight = 1.5
     payees: Count = 2
     full: Surprise = 10.0
 
@@ -83,7 +84,7 @@ class FanOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class NoResidual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """不留余额: a debit within a day of a credit leaves almost nothing."""
 
-    weight: Weight = 0.3
+    weight: Weight = 0.5
     emptied: Share = 0.95
     within_s: Seconds = 86_400
 
@@ -91,21 +92,21 @@ class NoResidual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Dormant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """沉睡账户启用: money from a new payer wakes an account idle for ``idle_s`` (261号 speaks of 6 months)."""
 
-    weight: Weight = 0.3
+    weight: Weight = 0.8
     idle_s: Seconds = 90 * 86_400
 
 
 class Young(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Burst after onboarding: money from a new, longer known payer to an account not older than ``age_s``."""
 
-    weight: Weight = 0.3
+    weight: Weight = 0.6
     age_s: Seconds = 14 * 86_400
 
 
 class QuickSpend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Money of a stranger is soon paid to a new payee, at least ``part`` of the last credit."""
 
-    weight: Weight = 0.4
+    weight: Weight = 3.5
     within_s: Seconds = 3_600
     part: Share = 0.15
 
@@ -113,15 +114,22 @@ class QuickSpend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Habitual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The payer mostly pays within minutes of being paid."""
 
-    weight: Weight = 0.3
+    weight: Weight = 0.5
     quick: Share = 0.5
     debits: Count = 3
+
+
+class QuickPayee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The payee passes on within minutes what it gets, in at least this share of its debits."""
+
+    weight: Weight = 0.8
+    quick: Share = 0.15
 
 
 class CashOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Cash, goods or crypto right after a credit (车手)."""
 
-    weight: Weight = 0.45
+    weight: Weight = 3.0
     within_s: Seconds = 3_600
     drained: Share = 0.3
 
@@ -137,7 +145,7 @@ class RoundTrip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Structured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Repeated debits of about the same amount within a day, to a new payee."""
 
-    weight: Weight = 0.25
+    weight: Weight = 0.3
     alike: Count = 2
 
 
@@ -160,7 +168,7 @@ class Collector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class BusyTransit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The payee has passed on most of what it received today."""
 
-    weight: Weight = 0.35
+    weight: Weight = 0.3
     drained: Share = 0.6
     credits: Count = 1
 
@@ -168,28 +176,36 @@ class BusyTransit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class TaintedPayee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """More money goes where suspected money went today; the weight is scaled by the suspected share."""
 
-    weight: Weight = 0.4
-    taint: Share = 0.2
+    weight: Weight = 3.0
+    taint: Share = 0.03
 
 
 class FirstLarge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """First payment to a payee, far above the payer's habit (标准差) or ``times`` the largest before."""
 
-    weight: Weight = 0.4
+    weight: Weight = 2.2
     z: float = 1.5
     times: Times = 2.0
+
+
+class LargeFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """First payment to a payee of more than ``from_fen``, fully at ``full_fen`` (logarithmic)."""
+
+    weight: Weight = 1.7
+    from_fen: Fen = 100_000
+    full_fen: Fen = 10_000_000
 
 
 class InCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The payer is in a call while paying a new payee (`domain.md` 3.2)."""
 
-    weight: Weight = 0.5
+    weight: Weight = 0.8
 
 
 class Night(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Large payment to a new payee between midnight and ``until_s`` (`domain.md` 3.1: 00:00-05:00, a vendor's)."""
 
-    weight: Weight = 0.15
+    weight: Weight = 0.8
     until_s: Seconds = 5 * 3_600
     at_least_fen: Fen = 200_000
 
@@ -197,7 +213,7 @@ class Night(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class StepUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Growing payments to a payee known for less than ``within_s`` (1,000, 5,000, 20,000 in `domain.md` 3.1)."""
 
-    weight: Weight = 0.35
+    weight: Weight = 3.0
     times: Times = 2.0
     within_s: Seconds = 7 * 86_400
 
@@ -205,7 +221,7 @@ class StepUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """小额试探: a small debit, then a large one within the hour (`domain.md` 3.1: CNY 100-500)."""
 
-    weight: Weight = 0.25
+    weight: Weight = 0.2
     small_fen: Fen = 50_000
     times: Times = 10.0
 
@@ -213,13 +229,13 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class NewDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Another device than before pays a new payee."""
 
-    weight: Weight = 0.3
+    weight: Weight = 0.9
 
 
 class Emptying(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The payer's savings go to a new payee."""
 
-    weight: Weight = 0.3
+    weight: Weight = 0.4
     emptied: Share = 0.8
 
 
@@ -235,7 +251,7 @@ class Gather3006(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Scatter3007(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """集中转入分散转出 in 5 working days (Tx100405Mapper2: >= 3 debits, sums within 10 %, 3 x credits <= debits)."""
 
-    weight: Weight = 0.2
+    weight: Weight = 0.3
     debits: Count = 3
     within: Share = 0.1
     times: Times = 3.0
@@ -244,18 +260,23 @@ class Scatter3007(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Repeated3008(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Repeated between one pair in 5 working days (Tx100405: >= 3 in and >= 3 out)."""
 
-    weight: Weight = 0.15
+    weight: Weight = 0.1
     each_way: Count = 3
 
 
 class Grey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Account on the suspicious list (platform code 2): enhanced check."""
 
-    weight: Weight = 0.4
+    weight: Weight = 2.0
 
 
 class RuleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All thresholds of the rule book, one section for each rule; weight 0 switches a rule off."""
+    """All thresholds of the rule book, one section for each rule; weight 0 switches a rule off.
+
+    ``base`` is the log-odds of a transfer for which no rule speaks.
+    """
+
+    base: float = -5.5
 
     pass_through: PassThrough = PassThrough()
     transit: Transit = Transit()
@@ -269,6 +290,7 @@ class RuleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     young: Young = Young()
     quick_spend: QuickSpend = QuickSpend()
     habitual: Habitual = Habitual()
+    quick_payee: QuickPayee = QuickPayee()
     cash_out: CashOut = CashOut()
     round_trip: RoundTrip = RoundTrip()
     structured: Structured = Structured()
@@ -277,6 +299,7 @@ class RuleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     busy_transit: BusyTransit = BusyTransit()
     tainted_payee: TaintedPayee = TaintedPayee()
     first_large: FirstLarge = FirstLarge()
+    large_first: LargeFirst = LargeFirst()
     in_call: InCall = InCall()
     night: Night = Night()
     step_up: StepUp = StepUp()

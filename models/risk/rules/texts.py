@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 from models.risk.assessment import DetectorScore, Reason
 from models.risk.facts import FACT_INDEX, Facts
-from models.risk.rules.common import payee_taint_share, taint_share
 
 Number = float | int
 Evidence = dict[str, float | int | str]
@@ -61,13 +60,14 @@ EVIDENCE: Final[dict[str, Callable[[Facts], Number]]] = {
     "out_n_7d": _whole("payer_out_n_7d", 1),
     "out_24h_yuan": _yuan("payer_out_fen_24h", "amount_fen"),
     "out_n_24h": _whole("payer_out_n_24h", 1),
-    "taint": lambda f: round(taint_share(f), 3),
-    "payee_taint": lambda f: round(payee_taint_share(f), 3),
+    "taint": _share("payer_taint"),
+    "payee_taint": _share("payee_taint"),
     "strangers": _whole("payee_new_payers_24h", 1),
     "new_payees": _whole("payer_new_payees_24h", 1),
     "emptied": _emptied,
     "idle_days": _idle_days,
     "age_days": _days("payee_age_s"),
+    "payee_quick": _share("payee_quick"),
     "quick": _share("payer_quick"),
     "since_in_s": _whole("payer_since_in_s"),
     "last_in_yuan": _yuan("last_in_fen"),
@@ -177,6 +177,10 @@ TEXTS: Final[dict[str, Wording]] = {
         "陌生资金入账 {since_in_s} 秒后即向新收款方付款 {amount_yuan} 元，上笔入账 {last_in_yuan} 元",
         "{amount_yuan} yuan go to a new payee {since_in_s} s after {last_in_yuan} came in, today also from a stranger",
     ),
+    "M20": _say(
+        "收款方惯于收款后 10 分钟内转出（比例 {payee_quick}），本笔 {amount_yuan} 元",
+        "the payee mostly passes money on within 10 min (share {payee_quick}), now gets {amount_yuan} yuan",
+    ),
     "V01": _say(
         "首次向该收款方付款 {amount_yuan} 元，高出习惯 {z} 个标准差，此前最大一笔 {max_yuan} 元",
         "first payment to this payee: {amount_yuan} yuan, {z} deviations above habit, largest before {max_yuan} yuan",
@@ -204,6 +208,10 @@ TEXTS: Final[dict[str, Wording]] = {
     "V07": _say(
         "向新收款方转走余额的 {emptied}，共 {amount_yuan} 元",
         "share {emptied} of the balance goes to a new payee: {amount_yuan} yuan",
+    ),
+    "V08": _say(
+        "首次向该收款方大额付款 {amount_yuan} 元",
+        "first payment to this payee is large: {amount_yuan} yuan",
     ),
     "3006": _say(
         "分散转入集中转出：7 天入账 {in_n_7d} 笔 {in_7d_yuan} 元，转出 {out_n_7d} 笔 {out_7d_yuan} 元",

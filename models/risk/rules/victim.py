@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import log
+
 from models.risk.facts import FACT_INDEX, Facts
 from models.risk.rules import settings as s
-from models.risk.rules.common import AMOUNT, PAIR_AGE, STRANGER, is_new, payee_degree, size_degree
+from models.risk.rules.common import AMOUNT, PAIR_AGE, STRANGER, freshness, is_new, payee_degree, size_degree
 
 _Z, _MAX, _IN_CALL = (FACT_INDEX[name] for name in ("payer_z", "payer_max_fen", "in_call"))
 _SECOND, _LAST_PAIR, _LEAST = (FACT_INDEX[name] for name in ("day_second", "last_pair_fen", "least_1h_fen"))
@@ -20,6 +22,14 @@ def first_large(f: Facts, c: s.FirstLarge) -> float:
         return 0.0
     degree = min(max(f[_Z] / (2.0 * c.z), over_max / (4.0 * c.times), 0.5), 1.0)
     return c.weight * degree * size_degree(f) * payee_degree(f)
+
+
+def large_first(f: Facts, c: s.LargeFirst) -> float:
+    """Fire when the first payment to a payee is large in itself."""
+    if f[AMOUNT] < c.from_fen or not is_new(f):
+        return 0.0
+    degree = log(f[AMOUNT] / c.from_fen) / log(c.full_fen / c.from_fen)
+    return c.weight * min(degree, 1.0) * freshness(f) * payee_degree(f)
 
 
 def in_call(f: Facts, c: s.InCall) -> float:
