@@ -42,7 +42,7 @@ class Breach(msgspec.Struct, frozen=True, kw_only=True):
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """Result of `verify`; ``breaches`` are the findings in words.
 
-    ``unclear`` counts orders whose bank has not answered: neither right nor wrong.
+    ``unclear`` counts orders with a command under way: they claim nothing yet, so they contradict nothing.
     """
 
     ok: bool
@@ -66,6 +66,10 @@ async def verify(database: Database, gateway: Gateway, clock: Clock, *, settle_u
     breaches += [Breach(kind="unassessed", subject=each, detail="accepted, never assessed") for each in missing]
     compared = await _compare_orders(database, gateway, clock)
     breaches += compared.breaches
+    breaches += [
+        Breach(kind="bank_silent", subject=bank, detail="does not answer, so nothing can be said of its controls")
+        for bank in sorted(compared.silent)
+    ]
     counts = await database.read(transfers.count_transfers)
     ages = await database.read(outbox.ages)
     return Verification(

@@ -1,0 +1,101 @@
+"""Desk, dispatcher and timers on a database, without broker and HTTP; the clock is moved by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from api.bank import Gateway
+from api.dispatcher import Dispatcher, Retry
+from api.guarded import GuardedGateway
+from api.service.desk import Desk, DeskRules
+from api.service.transactions import Transactor
+from api.service.triage import Taken, triage
+from api.store import orders
+from api.store.database import Database
+from api.store.migrate import upgrade
+from api.timers import Timers
+from models.control.brake import Brake, BrakeLimits
+from models.control.deadlines import Clocks
+from models.control.policy import PolicySettings
+from models.control.records import Order
+from models.risk.assessment import Assessment
+from telemetry.clock import ManualClock
+from tests.apikit import FakeBank, until
+from tests.controlkit import T0
+
+T = TypeVar("T")
+
+RULES = DeskRules(policy=PolicySettings(), clocks=Clocks(), feedback_us=60_000_000, instance="one")
+
+
+class Station:
+    """Everything between an assessment and a bank."""
+
+    def __init__(self, database: Database, gateway: Gateway, clock: ManualClock, **limits: Any) -> None:
+        self.clock = clock
+        self.database = database
+        self.brake = Brake(BrakeLimits(**limits))
+        self.transactor = Transactor(database, RULES, clock)
+        self.guarded = GuardedGateway(gateway, concurrency=4, failures=50, open_s=0.05)
+        self.dispatcher = Dispatcher(self.guarded, self.transactor, Retry(first_s=0.01, max_s=0.03, workers=2))
+        self.timers = Timers(self.guarded, self.transactor, every_s=0.02)
+        self.transactor.bind(asyncio.get_running_loop())
+
+    async def run(self, work: Callable[[Desk], T]) -> T:
+        return await self.transactor.run(work)
+
+    async def triage(self, *found: Assessment) -> list[Taken]:
+        return await self.run(lambda desk: triage(desk, self.brake, found))
+
+    async def order(self, order_id: str) -> Order:
+        found = await self.database.read(lambda connection: orders.get(connection, order_id))
+        assert found is not None
+        return found
+
+    async def reach(self, order_id: str, state: str) -> Order:
+        """Wait until an order is in a state."""
+
+        async def look() -> Order | None:
+            found = await self.order(order_id)
+            return found if found.state.value == state else None
+
+        try:
+            reached: Order = await until(look, 5.0)
+        except AssertionError as error:
+            raise AssertionError(f"wanted {state}, got {msgspec.to_builtins(await self.order(order_id))}") from error
+        return reached
+
+
+@asynccontextmanager
+async def station(
+    folder: Path,
+    gateway: Gateway | None = None,
+    *,
+    clock: ManualClock | None = None,
+    dispatch: bool = True,
+    **limits: Any,
+) -> AsyncIterator[Station]:
+    """Open the database in ``folder`` (again) and, with ``dispatch``, work on what its outbox holds."""
+    clock = clock or ManualClock(T0)
+    database = Database(f"sqlite:///{folder}/desk.db")
+    upgrade(database.engine)
+    database.start()
+    desk = Station(database, gateway or FakeBank(clock.now_us), clock, **limits)
+    task = None
+    if dispatch:
+        desk.transactor.on_commit(lambda effects: desk.dispatcher.submit(effects.commands))
+        task = asyncio.create_task(desk.dispatcher.run())
+        await asyncio.sleep(0)
+    try:
+        yield desk
+    finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        database.stop()
