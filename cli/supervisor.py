@@ -46,7 +46,7 @@ class NotReady(Exception):
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """One program to run: its arguments after ``sluice``, its environment, where it says "ready"."""
+    """One program to run: its arguments after ``sluice`` (or another module), its environment, where it is "ready"."""
 
     name: str
     args: tuple[str, ...]
@@ -73,7 +73,7 @@ class Running:
         env = {**os.environ, **self.program.env, "SLUICE_READY_FILE": str(self.ready_file)}
         with self.log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-m", "cli.main", *self.program.args],
+                [sys.executable, "-m", self.program.module, *self.program.args],
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
