@@ -54,6 +54,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     ready_timeout_s: float = 60.0
     restart_codes: frozenset[int] = frozenset()
     metrics_url: str = ""
+    module: str = "cli.main"
     foundation: bool = False
     """Whether the others stand on it while they stop, as on a broker."""
 
