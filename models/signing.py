@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from models.risk.learning.learner import Snapshot
-from models.risk.snapshot import digest_of, is_signed, signature_of
+from models.risk.snapshot import Snapshot, digest_of, is_signed, signature_of
 from models.wire import ModelSnapshot
 
 

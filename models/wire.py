@@ -111,6 +111,10 @@ class ControlEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     order_id: str = ""
     until_us: int = 0
     updated_us: int = 0
+    proven_paid: int = 0
+    """Transfers of this account that verdicts found to be fraud and in which it paid; the api counts them."""
+    proven_received: int = 0
+    """The same in which it received."""
 
 
 class ModelSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):

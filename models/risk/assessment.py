@@ -26,11 +26,20 @@ class ListLevel(StrEnum):
     GREY = "grey"
 
 
-class AccountLists(msgspec.Struct, frozen=True):
-    """List levels of both accounts of a transfer at the time of scoring."""
+class AccountLists(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of both accounts of a transfer at the time of scoring: list levels, and proven frauds.
+
+    ``payer_proven_paid`` counts the payer's transfers that a verdict found to be
+    fraud and in which it paid, ``..._received`` those in which it received; a victim
+    has paid, a mule has received (and mostly paid on).
+    """
 
     payer: ListLevel = ListLevel.NONE
     payee: ListLevel = ListLevel.NONE
+    payer_proven_paid: int = 0
+    payer_proven_received: int = 0
+    payee_proven_paid: int = 0
+    payee_proven_received: int = 0
 
 
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):

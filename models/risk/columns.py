@@ -139,6 +139,10 @@ payee_share_24h | share | this amount in all that the payee received, 24 h | amo
 payee_bare | share | part of the payee's balance that this amount makes up | amount_fen / payee_balance_fen + amount_fen
 alike_in | n | of the payee's last credits within 24 h those of about this amount (2 %) | alike_in
 new_gather | n | payee_new_payers_24h if the pair is new
+payer_proven_paid | n | proven frauds in which the payer had paid, when scored | payer_proven_paid
+payer_proven_received | n | proven frauds in which the payer had received, when scored | payer_proven_received
+payee_proven_paid | n | proven frauds in which the payee had paid, when scored | payee_proven_paid
+payee_proven_received | n | proven frauds in which the payee had received, when scored | payee_proven_received
 rule_risk | share | what the rules make of it, before lists
 """
     ),
@@ -149,7 +153,7 @@ CREDIT_FEATURES: Final = tuple(column.name for column in CREDIT_COLUMNS)
 FEATURE_NAMES: Final = DEBIT_FEATURES + CREDIT_FEATURES
 """Order of `Assessment.features`."""
 
-FEATURE_SET: Final = "f3"
+FEATURE_SET: Final = "f4"
 """Changes whenever the order or the meaning of a fact or a feature changes."""
 
 FEATURE_INDEX: Final = {name: index for index, name in enumerate(FEATURE_NAMES)}

@@ -147,7 +147,7 @@ def auc_pr_interval(judged: Judged, *, seed: int, resamples: int = RESAMPLES) ->
     order = alert_order(judged.risks)
     fraud = judged.fraud[order]
     ends = np.searchsorted(-judged.risks[order], -judged.risks[order][fraud], side="right")
-    false_until = np.cumsum(~fraud)[ends - 1]
+    false_until = np.cumsum(~fraud, dtype=np.int64)[ends - 1]
     case_of_row = _case_numbers(judged.cases[order][fraud])
     count = int(case_of_row.max()) + 1
     rng = np.random.default_rng(seed)

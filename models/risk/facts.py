@@ -13,6 +13,7 @@ from typing import Final
 from zlib import crc32
 
 from models.money.types import Transfer
+from models.risk.assessment import AccountLists
 from models.risk.peers import circle, first_contact_s, last_contact_s
 from models.risk.profile import AccountProfile, Habit, Recent
 from models.risk.windows import DAY_S, HOUR_S, window_cuts, window_totals
@@ -65,6 +66,7 @@ PAYER_FACTS: Final = (
 PAYEE_FACTS: Final = (
     *(f"payee_{name}" for name in _ACCOUNT),
     *("payee_z", "payee_max_fen", "payee_balance_fen", "alike_in"),
+    *("payer_proven_paid", "payer_proven_received", "payee_proven_paid", "payee_proven_received"),
 )
 
 FACTS: Final = PAYER_FACTS + PAYEE_FACTS
@@ -102,8 +104,8 @@ def payer_facts(profile: AccountProfile, transfer: Transfer, peer: int) -> Facts
     )
 
 
-def payee_facts(profile: AccountProfile, transfer: Transfer) -> Facts:
-    """Return the facts of `PAYEE_FACTS`."""
+def payee_facts(profile: AccountProfile, transfer: Transfer, lists: AccountLists) -> Facts:
+    """Return the facts of `PAYEE_FACTS`; ``lists`` is what verdicts have proven so far of both accounts."""
     at_us, fen, balance_fen = transfer.occurred_us, transfer.amount_fen, transfer.payee_balance_after_fen
     now_s = max(at_us, profile.latest_us) // 1_000_000
     before_fen = profile.balance_fen if balance_fen is None else balance_fen - fen
@@ -114,6 +116,10 @@ def payee_facts(profile: AccountProfile, transfer: Transfer) -> Facts:
         received.max_fen,
         NOT_KNOWN if before_fen is None else max(before_fen, 0),
         alike(credits, fen, now_s - DAY_S) if credits.fens else 0,
+        lists.payer_proven_paid,
+        lists.payer_proven_received,
+        lists.payee_proven_paid,
+        lists.payee_proven_received,
     )
 
 

@@ -101,7 +101,7 @@ class Scorer:
         """Return the payee's profile after the transfer, and the draft; raise `ForeignFeaturesError`."""
         if view.feature_set != FEATURE_SET or len(view.features) != len(PAYER_FACTS):
             raise ForeignFeaturesError(f"view of feature set {view.feature_set!r}, scorer of {FEATURE_SET!r}")
-        facts = view.features + payee_facts(profile, transfer)
+        facts = view.features + payee_facts(profile, transfer, lists)
         hits = self._book.hits(facts)
         risk = risk_of(hits, self._book.settings.base)
         draft = Draft(transfer, facts, lists, hits, risk)

@@ -32,6 +32,15 @@ class SnapshotError(ValueError):
     """A snapshot's payload is not a valid state of a panel."""
 
 
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A detector's state ready to be published, before it is signed (`models.signing`)."""
+
+    detector: str
+    version: str
+    feature_set: str
+    payload: bytes
+
+
 class TailsState(msgspec.Struct, frozen=True, kw_only=True, tag="tails"):
     """One-sided surprise of ``k`` features (see `detectors.surprises`).
 

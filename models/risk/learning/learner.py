@@ -22,7 +22,7 @@ from models.risk.learning.novelty import NoveltyLearner
 from models.risk.learning.online import OnlineLinear
 from models.risk.learning.trials import ForestTrials, MemberTrials
 from models.risk.panel import PANEL, TrainedPanel, panel_from_state
-from models.risk.snapshot import ForestState, PanelState, encode_state
+from models.risk.snapshot import ForestState, PanelState, Snapshot, encode_state
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -53,15 +53,6 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFAULT_LEARNING: Final = LearnerSettings()
-
-
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A published state before it is signed; see `models.signing`."""
-
-    detector: str
-    version: str
-    feature_set: str
-    payload: bytes
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
