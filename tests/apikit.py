@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -192,13 +193,20 @@ class Topics:
         for each in assessments:
             self.put(Topic.ASSESSMENTS, each.transfer.payee, each)
 
-    def read(self, topic: Topic, count: int, quiet_s: float = WAIT_S) -> list[Any]:
+    async def read(self, topic: Topic, count: int, quiet_s: float = WAIT_S) -> list[Any]:
         """Return up to ``count`` records from the beginning; give up after ``quiet_s`` without one."""
+        return await self.collect(topic, lambda found: len(found) >= count, quiet_s)
+
+    async def collect(self, topic: Topic, enough: Callable[[list[Any]], bool], quiet_s: float = WAIT_S) -> list[Any]:
+        """Return records from the beginning until there are enough of them, or none comes for ``quiet_s``."""
+        return await asyncio.to_thread(self._collect, topic, enough, quiet_s)
+
+    def _collect(self, topic: Topic, enough: Callable[[list[Any]], bool], quiet_s: float) -> list[Any]:
         consumer = Consumer({"bootstrap.servers": self.broker, "group.id": "test", "fetch.wait.max.ms": 5})
         places = consumer.list_topics(topic, timeout=5).topics[topic].partitions
         consumer.assign([TopicPartition(topic, place, OFFSET_BEGINNING) for place in places])
         found: list[Any] = []
-        while len(found) < count:
+        while not enough(found):
             message = consumer.poll(quiet_s)
             if message is None:
                 break
@@ -284,6 +292,18 @@ async def running(
         yield api
 
 
-def embedded() -> EmbeddedBroker:
-    """Return a broker that lives as long as the object."""
-    return EmbeddedBroker()
+async def kill(broker: EmbeddedBroker) -> None:
+    """End an embedded broker and wait until nothing answers at its address."""
+    host, _, port = broker.bootstrap.partition(":")
+    del broker._cluster
+    gc.collect()
+
+    async def refused() -> bool:
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except OSError:
+            return True
+        writer.close()
+        return False
+
+    await until(refused)

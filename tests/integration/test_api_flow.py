@@ -24,7 +24,7 @@ async def test_posted_transfer_reaches_the_topic_once(broker: EmbeddedBroker, tm
     async with running(settings_for(broker.bootstrap, tmp_path)) as api:
         first = await api.post("/v1/transfers", subject, who="icbc")
         again = await api.post("/v1/transfers", subject, who="icbc")
-        found = [m for m in api.topics.read(Topic.TRANSFERS, 99, 1.0) if subject.transfer_id in str(m.value())]
+        found = [m for m in await api.topics.read(Topic.TRANSFERS, 99, 1.0) if subject.transfer_id in str(m.value())]
     assert first.status_code == again.status_code == 202, first.text
     assert first.json() == {
         "transfer_id": subject.transfer_id,
@@ -53,7 +53,7 @@ async def test_stop_band_becomes_a_confirmed_stop_and_a_freeze_draft(broker: Emb
             return isinstance(found, dict) and found["action"] == "order"
 
         await until(stored)
-        controls = api.topics.read(Topic.CONTROLS, 1)
+        controls = await api.topics.read(Topic.CONTROLS, 1)
     assert order["amount_fen"] == command.amount_fen == subject.amount_fen
     assert order["stop_point_us"] > 0
     assert 0 <= order["stop_point_us"] + 24 * 3_600_000_000 - order["expire_us"] < 1_000_000

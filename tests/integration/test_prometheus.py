@@ -1,0 +1,304 @@
+"""A real Prometheus over the running stack: every panel and rule finds its series, every alert fires by its fault.
+
+The tests of this module run in order: each causes one fault in the same stack and heals it, but for the last ones.
+"""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import pytest
+from confluent_kafka import Producer
+
+from cli.plan import free_ports
+from models.wire import ACCEPTED_HEADER, Topic
+from telemetry.clock import parse_clock
+from tests.deploy_files import DASHBOARDS, dashboard_queries, rules, selected
+from tests.promkit import Prometheus, Stack, wait_until
+from tests.streamkit import new_producer, post_raw, require_kafka, transfer
+
+pytestmark = [pytest.mark.slow, pytest.mark.prometheus, pytest.mark.kafka]
+
+BANKS: Final = ("jiangnan", "donghai", "beishan", "xihe")
+SETTINGS: Final = {
+    "SLUICE_HOLD_S": "10800",
+    "SLUICE_BANK_TIMEOUT_S": "1",
+    "SLUICE_WORLD_CASES_PER_10K_DAY": "960",
+}
+"""Short holds, so that one is always about to lapse, and enough crime for statistics."""
+
+NATURAL: Final = {
+    "SluiceHoldNearExpiry": "holds last three hours of the world, so one is always in its last hour",
+    "SluiceReviewOverdue": "half an hour of the world is a few seconds, and nobody reviews",
+    "SluiceAssessLatencyBurn": "the history posted at the start is a flood, and a day of the rules is a minute",
+    "SluiceAssessLatencyBudgetLow": "the same",
+    "SluiceStopLatencyBurn": "the same",
+    "SluiceBacklog": "the same",
+    "SluiceWorkerSaturated": "a quarter of a core counts as full here, and the machine is shared",
+}
+"""What may fire without a fault of ours, and why; the others must be quiet in a healthy stack."""
+
+NOT_BUILT: Final = {
+    "sluice_drift_alarm": {"SluiceDrift"},
+    "sluice_detector_version_info": {"SluiceModelVersionsDiffer"},
+}
+"""Series that no program makes yet, and the alerts on them. A test fails as soon as one appears."""
+
+MAY_BE_EMPTY: Final = {
+    "sluice_money_returned_fen_total": "the return of funds is not built yet",
+    "sluice_detector_version_info": "the trainer publishes no snapshots yet",
+    "sluice_drift_alarm": "nothing watches for drift yet",
+    "sluice_trainer_learned_total": "the trainer is not built yet",
+    "sluice_snapshots_published_total": "the trainer is not built yet",
+}
+"""Series whose queries may return nothing, and why."""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    require_kafka()
+    running = Stack(tmp_path_factory.mktemp("stack"), "kafka", 2, SETTINGS)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    port = free_ports(0).api
+    server = Prometheus(tmp_path_factory.mktemp("watch") / "prometheus", stack.targets(), port)
+    try:
+        wait_until(server.ready, "Prometheus answers")
+        yield server
+    finally:
+        server.stop()
+
+
+def expect(prometheus: Prometheus, *alerts: str, timeout_s: float = 60.0) -> None:
+    """Wait until each alert has fired since now."""
+    missing = set(alerts)
+
+    def all_seen() -> bool:
+        nonlocal missing
+        missing = missing - prometheus.firing()
+        return not missing
+
+    try:
+        wait_until(all_seen, "alerts", timeout_s)
+    except AssertionError as error:
+        raise AssertionError(f"did not fire: {sorted(missing)}") from error
+
+
+def expect_quiet(prometheus: Prometheus, *alerts: str, timeout_s: float = 60.0) -> None:
+    """Wait until none of these alerts fires."""
+    wait_until(lambda: not set(alerts) & prometheus.firing(), f"quiet again: {alerts}", timeout_s)
+
+
+def value(prometheus: Prometheus, query: str) -> float:
+    return sum(prometheus.query(query))
+
+
+def test_a_healthy_stack_alerts_nobody(stack: Stack, prometheus: Prometheus) -> None:
+    wait_until(lambda: value(prometheus, "sum(sluice_stop_confirm_latency_seconds_count)") > 15, "stops", 120)
+    wait_until(lambda: value(prometheus, "sum(increase(sluice_transfers_accepted_total[10s]))") > 100, "live flow")
+    for _ in range(12):
+        assert prometheus.firing() - set(NATURAL) == set()
+        time.sleep(0.5)
+    assert prometheus.unhealthy_rules() == []
+
+
+def test_false_stops(stack: Stack, prometheus: Prometheus) -> None:
+    key = stack.plan.keys.reporter
+
+    def found_honest() -> bool:
+        for order in stack.api("GET", "/v1/orders", key, kind="protective_stop", limit=200)["orders"]:
+            for transfer_id in order["transfer_ids"]:
+                stack.api("POST", "/v1/verdicts", key, {"transfer_id": transfer_id, "label": "honest"})
+        return "SluiceFalseStopsHigh" in prometheus.firing()
+
+    wait_until(found_honest, "SluiceFalseStopsHigh")
+
+
+def test_banks_that_confirm_late(stack: Stack, prometheus: Prometheus) -> None:
+    for bank in BANKS:
+        stack.fault(bank, delay_ms=700)
+    expect(prometheus, "SluiceStopLatencyBurn", timeout_s=90)
+    stack.heal()
+
+
+def test_a_silent_bank(stack: Stack, prometheus: Prometheus) -> None:
+    for bank in BANKS:
+        stack.fault(bank, delay_ms=20_000)
+    expect(prometheus, "SluiceBankSilent", "SluiceBreakerOpen", "SluiceOutboxStuck", "SluiceOrdersUnconfirmed")
+    stack.heal()
+    expect_quiet(prometheus, "SluiceBankSilent", "SluiceBreakerOpen", "SluiceOutboxStuck")
+
+
+def test_a_bank_that_refuses(stack: Stack, prometheus: Prometheus) -> None:
+    for bank in BANKS:
+        stack.fault(bank, refuse=1.0, refuse_code="1300")
+    expect(prometheus, "SluiceBankRefusing", "SluiceReleaseFailed")
+    stack.heal()
+    expect_quiet(prometheus, "SluiceReleaseFailed")
+
+
+def test_poison(stack: Stack, prometheus: Prometheus) -> None:
+    for number in range(40):
+        post_raw(stack.broker, Topic.TRANSFERS, f"poison-{number}".encode(), b"{}")
+    expect(prometheus, "SluiceDeadLetters", "SluiceDeadLetterBurn")
+
+
+def test_workers_stop_themselves_when_most_records_are_bad(stack: Stack, prometheus: Prometheus) -> None:
+    producer = new_producer(stack.broker)
+    for number in range(4_000):
+        producer.produce(Topic.TRANSFERS, b"{}", f"poison-{number}".encode())
+        producer.poll(0)
+    assert producer.flush(30) == 0
+    for name in ("worker-1", "worker-2"):
+        wait_until(lambda name=name: stack.running(name).process.poll() == 71, f"{name} stops itself", 90)  # type: ignore[misc]
+    stack.restart("worker-1", "worker-2", SLUICE_BRAKE_SHARE="1.0")
+    expect(prometheus, "SluiceWorkerBrake")
+
+
+def test_workers_that_are_gone(stack: Stack, prometheus: Prometheus) -> None:
+    stack.kill("worker-2")
+    expect(prometheus, "SluiceProcessDown", "SluiceWorkerDown")
+    stack.kill("worker-1")
+    expect(prometheus, "SluiceNoWorker", "SluiceNotScoring")
+    stack.restart("worker-1", "worker-2")
+    expect_quiet(prometheus, "SluiceProcessDown", "SluiceNoWorker", "SluiceNotScoring")
+
+
+def test_nobody_posts(stack: Stack, prometheus: Prometheus) -> None:
+    stack.signal("world", signal.SIGSTOP)
+    try:
+        expect(prometheus, "SluiceNoTransfers", "SluiceBankFeedSilent", timeout_s=90)
+    finally:
+        stack.signal("world", signal.SIGCONT)
+    expect_quiet(prometheus, "SluiceNoTransfers", "SluiceBankFeedSilent")
+
+
+def test_a_flood(stack: Stack, prometheus: Prometheus) -> None:
+    now_us = parse_clock(stack.plan.clock).now_us()
+    producer = new_producer(stack.broker, **{"queue.buffering.max.messages": 200_000})
+    header = {ACCEPTED_HEADER: str(time.time_ns() // 1000).encode()}
+    for number in range(60_000):
+        flood = transfer(number, payer=f"P{number % 500}", payee=f"Q{number % 700}", occurred_us=now_us)
+        producer.produce(Topic.TRANSFERS, msgspec.json.encode(flood), flood.payer.encode(), headers=header)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+    expect(
+        prometheus,
+        "SluiceBacklog",
+        "SluiceAssessLatencyBurn",
+        "SluiceAssessLatencyBudgetLow",
+        "SluiceWorkerSaturated",
+        "SluiceReviewOverdue",
+        "SluiceHoldNearExpiry",
+        timeout_s=120,
+    )
+    expect_quiet(prometheus, "SluiceBacklog", timeout_s=180)
+
+
+def test_an_audit_chain_that_cannot_be_read_and_then_is_broken(stack: Stack, prometheus: Prometheus) -> None:
+    database = stack.plan.folder / "sluice.db"
+    with sqlite3.connect(database, timeout=30) as connection:
+        connection.execute("ALTER TABLE audit RENAME TO audit_hidden")
+    expect(prometheus, "SluiceAuditCheckStale")
+    with sqlite3.connect(database, timeout=30) as connection:
+        connection.execute("ALTER TABLE audit_hidden RENAME TO audit")
+        guards = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'"
+        for (guard,) in connection.execute(guards).fetchall():
+            connection.execute(f"DROP TRIGGER {guard}")
+        connection.execute("UPDATE audit SET actor = 'nobody' WHERE seq = 3")
+    expect_quiet(prometheus, "SluiceAuditCheckStale")
+    stack.kill("api")
+    stack.restart("api", SLUICE_BRAKE_SHARE="0.000001", SLUICE_BRAKE_SHARE_MIN_TRANSFERS="1")
+    expect(prometheus, "SluiceAuditChainBroken")
+
+
+def test_the_brake(stack: Stack, prometheus: Prometheus) -> None:
+    """The api was started with a cap that the next stops exceed."""
+    expect(prometheus, "SluiceBrakeTripped")
+    wait_until(lambda: value(prometheus, "sum(sluice_brake_withheld_total)") > 0, "a stop is withheld")
+
+
+def has_series(prometheus: Prometheus, query: str) -> bool:
+    if prometheus.query(query):
+        return True
+    return any(name in query for name in MAY_BE_EMPTY)
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_every_panel_shows_something(path: Path, prometheus: Prometheus) -> None:
+    empty = [f"{where}: {query}" for where, query in dashboard_queries(path) if not has_series(prometheus, query)]
+    assert empty == []
+
+
+def test_every_recorded_series_exists(prometheus: Prometheus) -> None:
+    empty = [rule["record"] for rule in rules("recording.yml") if not prometheus.query(rule["record"])]
+    assert empty == []
+
+
+def test_every_alert_looks_at_series_that_exist(prometheus: Prometheus) -> None:
+    """An alert is silent in good times, so its selectors are asked, over the life of the stack."""
+    empty = []
+    for rule in rules("alerts.yml"):
+        for selector in selected(rule["expr"]):
+            matchers = ",".join(f'{each.name}{_sign(each)}"{each.value}"' for each in selector.matchers.matchers)
+            query = f"count(count_over_time({selector.name}{{{matchers}}}[15m]))"
+            if not has_series(prometheus, query):
+                empty.append(f"{rule['alert']}: {query}")
+    assert empty == []
+    assert prometheus.unhealthy_rules() == []
+
+
+def _sign(matcher: object) -> str:
+    return {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}[str(matcher.op).rpartition(".")[2]]  # type: ignore[attr-defined]
+
+
+def test_what_is_said_to_be_missing_is_missing(prometheus: Prometheus) -> None:
+    assert [name for name in MAY_BE_EMPTY if prometheus.query(f"count(count_over_time({name}[15m]))")] == []
+
+
+def test_a_gap_in_the_offsets(stack: Stack, prometheus: Prometheus) -> None:
+    """A transaction's marker takes an offset that no record has."""
+    producer = Producer({"bootstrap.servers": stack.broker, "transactional.id": "intruder", "log_level": 2})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(Topic.TRANSFERS, b"{}", b"intruder", partition=0)
+    producer.commit_transaction(30)
+    post_raw(stack.broker, Topic.TRANSFERS, b"after", b"{}", partition=0)
+    expect(prometheus, "SluiceOffsetGap")
+
+
+def test_a_worker_that_keeps_restarting(stack: Stack, prometheus: Prometheus) -> None:
+    for _ in range(5):
+        stack.kill("worker-2")
+        stack.restart("worker-2")
+        time.sleep(2)
+        if "SluiceProcessFlapping" in prometheus.firing():
+            break
+    expect(prometheus, "SluiceProcessFlapping", timeout_s=10)
+
+
+def test_every_alert_has_fired(prometheus: Prometheus, capsys: pytest.CaptureFixture[str]) -> None:
+    names = {rule["alert"] for rule in rules("alerts.yml")}
+    with capsys.disabled():
+        sys.stdout.write("\nalerts fired by their fault:\n")
+        for name, labels in sorted(prometheus.seen.items()):
+            told = ", ".join(
+                f"{key}={text}" for key, text in sorted(labels.items()) if key not in {"alertname", "region"}
+            )
+            sys.stdout.write(f"  {name}: {told}\n")
+    not_built = set().union(*NOT_BUILT.values())
+    assert names - set(prometheus.seen) == not_built
