@@ -24,7 +24,7 @@ from simulators.commands import refused, style_of
 from simulators.faults import Fault, FaultBook, FaultPlan
 from simulators.ledger import AccountExists, Opening, ShortFunds, UnknownAccount
 from simulators.outgoing import Outgoing, OutgoingCounts, PostTarget
-from simulators.serving import add_standard_routes, body_of, reply, serve
+from simulators.serving import add_standard_routes, body_of, end_if_it_fails, reply, serve
 from simulators.settings import BankSettings
 from telemetry.clock import Clock, parse_clock
 from telemetry.logging import configure_logging
@@ -151,10 +151,15 @@ def create_bank_app(settings: BankSettings, clock: Clock | None = None) -> FastA
     hall = BankHall(settings, clock or parse_clock(settings.clock))
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            tasks = [asyncio.create_task(outgoing.run(session)) for outgoing in hall.outgoing.values()]
+            tasks = [
+                asyncio.create_task(outgoing.run(session), name=f"outgoing of {bank}")
+                for bank, outgoing in hall.outgoing.items()
+            ]
+            for task in tasks:
+                end_if_it_fails(app, task)
             yield
             for task in tasks:
                 task.cancel()

@@ -16,7 +16,7 @@ import msgspec
 from models.money.types import Transfer
 from simulators.books import Outcome
 from simulators.habits import HonestLife
-from simulators.plan import DAY_US, Intent
+from simulators.plan import DAY_US, HOUR_US, Intent
 from simulators.population import Population
 from simulators.rings import BackInTime, Case, Script, Underworld, Wait
 from simulators.scripts import begin
@@ -28,6 +28,10 @@ TOLD_SHARE: Final = 0.85
 
 OTHER_DEVICE_SHARE: Final = 0.004
 """How often anybody pays from a device never seen before: a new telephone, a colleague's."""
+
+
+RUN_UP_US: Final = 3 * HOUR_US
+"""How far back a world that starts in the middle of a day looks for what is still going on."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,11 +148,14 @@ class Engine:
         self._cases_per_day = per_day
 
     def skip_to(self, at_us: int) -> None:
-        """Drop what was planned for times before ``at_us`` and go on from there; only before the first crime."""
-        self._heap = [item for item in self._heap if item[0] >= at_us]
-        heapq.heapify(self._heap)
+        """Go on from ``at_us``: nothing earlier happens any more. Only before the first crime.
+
+        What began up to `RUN_UP_US` before and is not over yet (a dinner's shares still to be paid) is
+        planned anew at full life, so that the rate is there from the first second.
+        """
+        self._heap.clear()
         self._start_us = at_us
-        self._next_slot_us = max(self._next_slot_us, at_us // SLOT_US * SLOT_US)
+        self._next_slot_us = (at_us - RUN_UP_US) // SLOT_US * SLOT_US
 
     def _plan_slot(self) -> None:
         start_us, self._next_slot_us = self._next_slot_us, self._next_slot_us + SLOT_US
@@ -158,6 +165,8 @@ class Engine:
         slot = slot_at(start_us)
         crimes = self.town.count(self._cases_per_day, slot)
         for at_us in self.town.moments(crimes, slot):
+            if at_us < self._start_us:
+                continue
             self.counts.cases += 1
             self._world.now_us = at_us
             self._start(begin(self._world, at_us))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
+import structlog
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -81,8 +85,31 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def end_if_it_fails(app: FastAPI, task: asyncio.Task[Any]) -> None:
+    """End the process with exit code 1 if a background task of its app ends by an exception.
+
+    A task that dies unseen would leave a server that answers and does nothing.
+    """
+
+    def ended(done: asyncio.Task[Any]) -> None:
+        if done.cancelled() or done.exception() is None:
+            return
+        log.critical("a background task failed", task=done.get_name(), exc_info=done.exception())
+        stop_serving(app, 1)
+
+    task.add_done_callback(ended)
+
+
+def stop_serving(app: FastAPI, exit_code: int) -> None:
+    """Let `serve` return ``exit_code`` soon; nothing happens in an app that is not served."""
+    app.state.exit_code = exit_code
+    server = getattr(app.state, "server", None)
+    if server is not None:
+        server.should_exit = True
+
+
 def serve(app: FastAPI, *, host: str, port: int, ready_file: Path | None) -> int:
-    """Serve until SIGINT, SIGTERM or ``app.state.server.should_exit``; return ``app.state.exit_code``.
+    """Serve until SIGINT, SIGTERM or `stop_serving`; return ``app.state.exit_code``.
 
     The app finds its own address in ``app.state.address``.
     """

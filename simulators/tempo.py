@@ -11,7 +11,7 @@ from simulators.settings import WorldSettings
 from simulators.town import NIGHT_PART, SLOT_US, slot_at
 from telemetry.clock import ScaledClock, wall_us
 
-ROWS_PER_CASE_LIVE: Final = 9.0
+ROWS_PER_CASE_LIVE: Final = 5.0
 """Mean transfers of a crime within the first hours of its course, measured; later hops fall outside a short run."""
 
 MAX_SPEED: Final = 100_000.0

@@ -20,13 +20,13 @@ import structlog
 from fastapi import FastAPI, Response
 
 from models.money.types import iso_from_us
-from simulators.clients import BankClient, NoAnswer, ReportClient
+from simulators.clients import BankClient, ReportClient
 from simulators.engine import Engine, Pending, Report, days_between
 from simulators.plan import DAY_US, SECOND_US
 from simulators.population import build_population
 from simulators.rehearsal import openings
 from simulators.rings import rings_for
-from simulators.serving import add_standard_routes, announce, reply, serve
+from simulators.serving import add_standard_routes, announce, end_if_it_fails, reply, serve, stop_serving
 from simulators.settings import WorldSettings
 from simulators.tempo import derive_clock, local_time, pace, transfers_per_day
 from simulators.theft import MoneyCount
@@ -130,9 +130,12 @@ class World:
         self._reporter = ReportClient(session, self.settings.sluice_url, self.settings.report_key)
         await banks.open(openings(self.engine.population))
         self.phase = Phase.HISTORY
+        began = time.monotonic()
         await self._post_history(banks)
+        log.info("history posted", transfers=self._history, seconds=round(time.monotonic() - began, 1))
         await self._settle(banks)
         self._go_live()
+        log.info("live", local_time=local_time(self._live_us), settled_s=round(time.monotonic() - began, 1))
         on_live()
         watching = asyncio.create_task(self._keep_watch(banks))
         try:
@@ -172,10 +175,10 @@ class World:
         settings = self.settings
         self._live_us = self.clock.now_us()
         self._live_mono = time.monotonic()
-        self.engine.skip_to(self._live_us)
         self.watch.live_us = self._live_us
         speed = 1 / self.clock.wall_s(SECOND_US)
         self.engine.set_pace(pace(settings, self._live_us, speed), calendar=True)
+        self.engine.skip_to(self._live_us)
         self.engine.set_cases(settings.cases_per_10k_day * settings.customers / 10_000)
         self.phase = Phase.LIVE
         metrics.WORLD_CUSTOMERS.set(settings.customers)
@@ -298,7 +301,8 @@ def create_world_app(settings: WorldSettings, clock: Clock | None = None) -> Fas
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with aiohttp.ClientSession() as session:
-            task = asyncio.create_task(_run_once(world, app, session))
+            task = asyncio.create_task(_run_once(world, app, session), name="world")
+            end_if_it_fails(app, task)
             yield
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -316,19 +320,13 @@ def create_world_app(settings: WorldSettings, clock: Clock | None = None) -> Fas
 
 
 async def _run_once(world: World, app: FastAPI, session: aiohttp.ClientSession) -> None:
-    """Run the world; when it is over, or its banks are gone, end the process."""
-    ready = world.settings.ready_file
-    try:
-        await world.run(session, lambda: announce(ready, app.state.address) if ready else None)
-    except NoAnswer:
-        log.exception("the world cannot go on")
-        app.state.exit_code = 1
-    finally:
-        status_file = world.settings.status_file
-        if status_file is not None:
-            announce(status_file, msgspec.json.encode(world.status()).decode())
-        if not world.settings.stay:
-            app.state.server.should_exit = True
+    """Run the world; when it is over, write its status and end the process unless it is to stay."""
+    ready, status_file = world.settings.ready_file, world.settings.status_file
+    await world.run(session, lambda: announce(ready, app.state.address) if ready else None)
+    if status_file is not None:
+        announce(status_file, msgspec.json.encode(world.status()).decode())
+    if not world.settings.stay:
+        stop_serving(app, 0)
 
 
 def run_world(settings: WorldSettings) -> int:
