@@ -19,7 +19,7 @@ from models.risk.features import FEATURE_INDEX, FEATURE_SET, features_of
 from models.risk.panel import Panel, RulesOnly
 from models.risk.peers import peer_hash
 from models.risk.profile import AccountProfile, id_digest
-from models.risk.rules.book import RULES, Hit, RuleBook, risk_of, shares
+from models.risk.rules.book import RULES, Hit, RuleBook, raised_by, risk_of, shares
 from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
 from models.risk.rules.texts import listed_reason, panel_reason, reason_of
 
@@ -144,7 +144,7 @@ class Scorer:
         if ListLevel.WHITE in (payer, payee):
             return risk, Band.ALLOW, (listed_reason("0302", 1.0),)
         if ListLevel.GREY in (payer, payee):
-            raised = 1.0 - (1.0 - risk) * (1.0 - self._book.settings.grey.weight)
+            raised = raised_by(risk, self._book.settings.grey.weight)
             return raised, self._band(raised), (listed_reason("L002", raised - risk),)
         return risk, self._band(risk), ()
 

@@ -114,6 +114,16 @@ def risk_of(hits: tuple[Hit, ...], base: float) -> float:
     return 1.0 / (1.0 + exp(-base - sum([weight for _, weight in hits])))
 
 
+def raised_by(risk: float, weight: float) -> float:
+    """Return a risk raised by ``weight`` of log-odds.
+
+    >>> raised_by(0.5, 0.0), round(raised_by(0.1, 2.0), 3)
+    (0.5, 0.451)
+    """
+    odds = risk * exp(weight)
+    return odds / (1.0 - risk + odds)
+
+
 def shares(hits: tuple[Hit, ...]) -> tuple[float, ...]:
     """Return each hit's share of the evidence; they sum to 1.
 
