@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -295,8 +294,7 @@ async def running(
 async def kill(broker: EmbeddedBroker) -> None:
     """End an embedded broker and wait until nothing answers at its address."""
     host, _, port = broker.bootstrap.partition(":")
-    del broker._cluster
-    gc.collect()
+    broker.close()
 
     async def refused() -> bool:
         try:
