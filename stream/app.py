@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import structlog
 import uvloop
-from confluent_kafka import KafkaException
 
 from models.money.types import AccountId
 from models.risk.assessment import Band
@@ -24,11 +23,12 @@ from stream.driver import tune_threads
 from stream.engine import ScoringEngine
 from stream.exitcodes import ExitCode
 from stream.follower import Follower, Record
+from stream.panels import CurrentScorer, Panels
 from stream.quiet import quiet_engine
 from stream.ready import announce_ready
-from stream.settings import StreamSettings, WorkerSettings
+from stream.settings import WorkerSettings
 from stream.stages import UNREADABLE
-from stream.topics import BrokerAway, TopicMismatch, ensure_topics, wait_for_broker
+from stream.startup import prepare_broker
 from telemetry.exits import ExitTally
 from telemetry.logging import configure_logging
 from telemetry.metrics import DEAD_LETTERS, OFFSET_GAPS, TRANSFERS_ASSESSED, identify, serve_metrics
@@ -48,7 +48,7 @@ def run_worker(settings: WorkerSettings) -> int:
     """
     configure_logging(settings.worker_id, settings.log_level)
     quiet_engine()
-    code = prepare_broker(settings, settings.group)
+    code = prepare_broker(settings)
     if code is not ExitCode.OK:
         return code
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -59,21 +59,6 @@ def run_worker(settings: WorkerSettings) -> int:
     tune_threads()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     return asyncio.run(_Life(settings).run())
-
-
-def prepare_broker(settings: StreamSettings, group: str) -> ExitCode:
-    """Wait for the broker and see to the topics; return `ExitCode.OK` or why it did not work."""
-    try:
-        wait_for_broker(settings.broker, settings.broker_wait_s)
-        log.info("broker answers", broker=settings.broker)
-        ensure_topics(settings.broker, settings.partitions, replication=settings.replication, group=group)
-    except BrokerAway as error:
-        log.error("broker away", reason=str(error))
-        return ExitCode.BROKER_AWAY
-    except (TopicMismatch, KafkaException) as error:
-        log.error("topics do not fit", reason=str(error))
-        return ExitCode.MISCONFIGURED
-    return ExitCode.OK
 
 
 def show_zeros() -> None:
@@ -95,8 +80,13 @@ class _Life:
         self._tally_exits()
         self._stopping = asyncio.Event()
         self._controls = Controls()
-        self._scorer = Scorer()
-        self._followers = [Follower(settings.broker, Topic.CONTROLS, self._follow_controls)]
+        self._scorer = CurrentScorer(Scorer())
+        key = settings.snapshot_key.get_secret_value().encode()
+        self._panels = Panels(self._scorer, key=key, refuse=self._quarantine)
+        self._followers = [
+            Follower(settings.broker, Topic.CONTROLS, self._follow_controls),
+            Follower(settings.broker, Topic.MODELS, self._panels.follow),
+        ]
         self._tasks: list[asyncio.Task[Any]] = []
         self._ready = False
 
@@ -113,9 +103,7 @@ class _Life:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_to_stop)
         self._loop = loop
-        self._engine = ScoringEngine(
-            self._settings, controls=self._controls, scorer=lambda: self._scorer, end=self._end
-        )
+        self._engine = ScoringEngine(self._settings, controls=self._controls, scorer=self._scorer, end=self._end)
         self._end.rites.append(lambda _code: self._engine.last_rites())
         try:
             await self._start()
@@ -128,6 +116,7 @@ class _Life:
     async def _start(self) -> None:
         for follower in self._followers:
             await asyncio.to_thread(follower.start, FOLLOW_TIMEOUT_S)
+        await asyncio.to_thread(self._panels.go_live)
         self._watch(self._engine.sender.pump(), self._engine.committer.run(), self._check_engine())
         starting = asyncio.ensure_future(self._engine.app.start())
         stopping = asyncio.ensure_future(self._stopping.wait())

@@ -33,6 +33,12 @@ class Record(NamedTuple):
     headers: Any = None
 
 
+def record_of(message: Any) -> Record:
+    """Return a message of confluent-kafka as a record."""
+    place = message.topic(), message.partition(), message.offset()
+    return Record(*place, message.key(), message.value(), message.headers())
+
+
 class Behind(Exception):
     """A topic could not be read to its end in time."""
 
@@ -100,7 +106,7 @@ class Follower:
             return
         error = message.error()
         if error is None:
-            self._apply(Record(message.topic(), message.partition(), message.offset(), message.key(), message.value()))
+            self._apply(record_of(message))
         elif error.code() == KafkaError._PARTITION_EOF:
             self._pending.discard(message.partition())
             if not self._pending:

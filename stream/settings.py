@@ -17,6 +17,9 @@ class StreamSettings(BaseSettings):
     broker: str = Field(description="HOST:PORT of a Kafka broker, or several with commas.")
     partitions: int = Field(default=4, ge=1, le=1024, description="Partitions of both stages; never changed later.")
     replication: int = Field(default=1, ge=1, le=5, description="Copies the broker keeps of topics made by code.")
+    group: str = Field(
+        default="sluice", pattern=r"^[0-9A-Za-z_\-]{1,64}$", description="Consumer group of all workers."
+    )
     data_dir: Path = Field(default=Path(".run/stream"), description="Folder of local state; may be lost at any time.")
     metrics_host: str = Field(default="127.0.0.1", description="Address that serves /metrics.")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="Port that serves /metrics; 0 serves none.")
@@ -32,9 +35,6 @@ class WorkerSettings(StreamSettings):
     """Settings of one scoring worker."""
 
     worker_id: str = Field(default="worker", pattern=r"^[0-9A-Za-z_\-]{1,64}$", description="Name in logs and group.")
-    group: str = Field(
-        default="sluice", pattern=r"^[0-9A-Za-z_\-]{1,64}$", description="Consumer group of all workers."
-    )
     store: Literal["memory", "rocksdb"] = Field(default="memory", description="Where a worker keeps its profiles.")
     standby_replicas: int = Field(default=0, ge=0, le=4, description="Workers that keep a warm copy of a partition.")
     session_timeout_s: float = Field(default=6.0, ge=3.0, le=60.0, description="After this silence a worker is dead.")
