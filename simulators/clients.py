@@ -21,6 +21,11 @@ RETRY_S: Final = 0.2
 MAX_TRIES: Final = 300
 """A minute without an answer ends the world: its banks are gone."""
 
+MAX_REPORT_TRIES: Final = 100
+"""Twenty seconds: world time may run hundreds of times faster than Sluice assesses."""
+
+NOT_YET: Final = 404
+
 CALL_TIMEOUT_S: Final = 30.0
 OPENINGS_PER_CALL: Final = 5_000
 
@@ -91,13 +96,17 @@ class ReportClient:
         self.failed = 0
 
     async def report(self, transfer_ids: list[str], reported_us: int) -> None:
-        """Report transfers; a report that Sluice refuses is counted and logged, one without an answer tried again."""
+        """Report transfers. Without an answer, or before Sluice has assessed them (404), it is tried again.
+
+        A report that Sluice refuses otherwise, or for too long, is counted and logged.
+        """
         if not self._url:
             return
         body = _encode({"transfer_ids": transfer_ids, "reported_us": reported_us})
-        for _ in range(MAX_TRIES):
+        status, raw = 0, b""
+        for _ in range(MAX_REPORT_TRIES):
             status, raw = await send(self._session, "POST", self._url, body, key=self._key)
-            if 0 < status < 500:
+            if 0 < status < 500 and status != NOT_YET:
                 break
             await asyncio.sleep(RETRY_S)
         if 200 <= status < 300:

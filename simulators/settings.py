@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_BANKS: Final = "jiangnan,donghai,beishan,xihe"
@@ -14,34 +14,58 @@ DEFAULT_BANKS: Final = "jiangnan,donghai,beishan,xihe"
 DEFAULT_START: Final = "2026-03-17T00:30:00Z"
 """Start of the world: Tuesday 08:30 in Shanghai, a day without a large payday."""
 
+SHARED: Final = {
+    "SLUICE_URL": "Base URL of Sluice's api; empty tells it nothing.",
+    "CLOCK": "wall_origin_us:world_origin_us:speed; empty is the wall clock.",
+    "READY_FILE": "Gets the base URL once the program does its work.",
+    "LOG_LEVEL": "Least level that is logged.",
+}
+"""Settings under one name for every program of a machine."""
 
-def shared(name: str) -> AliasChoices:
-    """Return the alias of a setting that all programs of one machine share."""
-    return AliasChoices(f"SLUICE_{name}", name.lower())
+
+def shared(name: str, default: Any = "") -> Any:
+    """Return the field of a setting that all programs share: ``SLUICE_<name>``."""
+    aliases = AliasChoices(f"SLUICE_{name}", name.lower())
+    return Field(default=default, validation_alias=aliases, description=SHARED[name])
+
+
+def split_names(value: Any) -> Any:
+    """Return the parts of a text with commas; leave anything else to pydantic.
+
+    >>> split_names("a, b")
+    ('a', 'b')
+    """
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_names), Field(min_length=1)]
 
 
 class BankSettings(BaseSettings):
-    """One process with many fake banks. Variables: ``SLUICE_BANK_*``.
-
-    ``banks`` is ``name[=key],...``: the key signs the transfers the bank posts to
-    ``sluice_url`` (empty posts nothing). ``clock`` is the setting of `telemetry.clock.parse_clock`.
-    """
+    """One process with many fake banks. Variables: ``SLUICE_BANK_*``."""
 
     model_config = SettingsConfigDict(env_prefix="SLUICE_BANK_", populate_by_name=True, extra="ignore")
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=0, ge=0, le=65535)
-    banks: str = DEFAULT_BANKS
-    sluice_url: str = Field(default="", validation_alias=shared("SLUICE_URL"))
-    clock: str = Field(default="", validation_alias=shared("CLOCK"))
-    ready_file: Path | None = Field(default=None, validation_alias=shared("READY_FILE"))
-    log_level: str = Field(default="INFO", validation_alias=shared("LOG_LEVEL"))
-    answer_delay_ms: float = Field(default=20.0, ge=0)
-    lost_answer_s: float = Field(default=30.0, gt=0)
-    linger_ms: float = Field(default=5.0, ge=0)
-    post_batch: int = Field(default=1000, ge=1, le=1000)
-    post_timeout_s: float = Field(default=10.0, gt=0)
-    queue_limit: int = Field(default=50_000, ge=1)
+    host: str = Field(default="127.0.0.1", description="Address to serve on.")
+    port: int = Field(default=0, ge=0, le=65535, description="Port to serve on; 0 takes a free one.")
+    banks: str = Field(
+        default=DEFAULT_BANKS,
+        description="Banks as name[=key],...; the key signs the transfers a bank posts to Sluice.",
+    )
+    sluice_url: str = shared("SLUICE_URL")
+    clock: str = shared("CLOCK")
+    ready_file: Path | None = shared("READY_FILE", None)
+    log_level: str = shared("LOG_LEVEL", "INFO")
+    answer_delay_ms: float = Field(default=20.0, ge=0, description="How long a bank takes to answer a command.")
+    lost_answer_s: float = Field(
+        default=30.0, gt=0, description="How long a lost answer keeps its caller waiting, unless that gives up."
+    )
+    linger_ms: float = Field(default=5.0, ge=0, description="How long a bank gathers transfers before it posts them.")
+    post_batch: int = Field(default=1000, ge=1, le=1000, description="Most transfers in one post.")
+    post_timeout_s: float = Field(default=10.0, gt=0, description="Wall time a post to Sluice may take.")
+    queue_limit: int = Field(
+        default=50_000, ge=1, description="Transfers a bank may have to tell Sluice before it refuses to execute more."
+    )
 
     def bank_keys(self) -> dict[str, str]:
         """Return each bank's key to Sluice; raise `ValueError` for a bank named twice or not at all."""
@@ -53,56 +77,66 @@ class BankSettings(BaseSettings):
 
 
 class SimulateSettings(BaseSettings):
-    """An open-loop world written to a file or a topic. Variables: ``SLUICE_SIMULATE_*``.
-
-    ``fraud_share`` is the share of rows that are fraud, met on the average.
-    """
+    """An open-loop world written to a file or a topic. Variables: ``SLUICE_SIMULATE_*``."""
 
     model_config = SettingsConfigDict(env_prefix="SLUICE_SIMULATE_", extra="ignore")
 
-    seed: int = 1
-    customers: int = Field(default=10_000, ge=100, le=1_000_000)
-    days: float = Field(default=14.0, gt=0, le=3660)
-    fraud_share: float = Field(default=0.003, ge=0, le=0.2)
-    start: str = "2026-03-02T16:00:00Z"
-    banks: Annotated[tuple[str, ...], NoDecode] = tuple(DEFAULT_BANKS.split(","))
-    rate_tps: float = Field(default=300.0, gt=0)
-    limit: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=1, description="The same seed makes the same transfers.")
+    customers: int = Field(default=10_000, ge=100, le=1_000_000, description="People in the world.")
+    days: float = Field(default=14.0, gt=0, le=3660, description="Days of the world.")
+    fraud_share: float = Field(
+        default=0.003, ge=0, le=0.2, description="Share of rows that are fraud, met on the average."
+    )
+    start: str = Field(default="2026-03-02T16:00:00Z", description="First moment of the world, ISO-8601 UTC.")
+    banks: Names = Field(default=tuple(DEFAULT_BANKS.split(",")), description="Banks, with commas.")
+    rate_tps: float = Field(default=300.0, gt=0, description="Transfers per second when publishing to a broker.")
+    limit: int | None = Field(default=None, ge=1, description="End after so many transfers.")
 
 
 class WorldSettings(BaseSettings):
     """The closed-loop world. Variables: ``SLUICE_WORLD_*``.
 
     ``rate_tps`` and ``customers`` together fix how fast the world's clock must
-    run (`simulators.world.derive_clock`); every process gets that clock.
-    ``seconds`` is the length of the live phase on the wall; ``None`` never ends. At the
-    end the status is written to ``status_file`` and the process ends, or stays to be asked
-    (``stay``). The ready file appears when the live phase begins.
-    ``cases_per_10k_day`` is far above life (which has about one per 10,000
-    customers and week), so that a minute shows tens of cases.
+    run (`simulators.tempo.derive_clock`); every process gets that clock.
+    Crime is far commoner than in life (about one case per 10,000 customers and
+    week), so that a minute shows tens of cases.
     """
 
     model_config = SettingsConfigDict(env_prefix="SLUICE_WORLD_", populate_by_name=True, extra="ignore")
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=0, ge=0, le=65535)
-    bank_url: str = Field(default="http://127.0.0.1:8200", validation_alias=shared("BANK_URL"))
-    sluice_url: str = Field(default="", validation_alias=shared("SLUICE_URL"))
-    report_key: str = ""
-    clock: str = Field(default="", validation_alias=shared("CLOCK"))
-    ready_file: Path | None = Field(default=None, validation_alias=shared("READY_FILE"))
-    log_level: str = Field(default="INFO", validation_alias=shared("LOG_LEVEL"))
-    seed: int = 1
-    customers: int = Field(default=10_000, ge=100, le=1_000_000)
-    rate_tps: float = Field(default=150.0, gt=0)
-    seconds: float | None = Field(default=None, gt=0)
-    start: str = DEFAULT_START
-    banks: Annotated[tuple[str, ...], NoDecode] = tuple(DEFAULT_BANKS.split(","))
-    cases_per_10k_day: float = Field(default=240.0, ge=0)
-    history_transfers: int = Field(default=20_000, ge=0)
-    history_days: float = Field(default=3.0, gt=0, le=60)
-    tick_ms: float = Field(default=20.0, gt=0)
-    settle_s: float = Field(default=1.5, ge=0)
-    drain_s: float = Field(default=3.0, ge=0)
-    status_file: Path | None = None
-    stay: bool = False
+    host: str = Field(default="127.0.0.1", description="Address to serve on.")
+    port: int = Field(default=0, ge=0, le=65535, description="Port to serve on; 0 takes a free one.")
+    bank_url: str = Field(
+        default="http://127.0.0.1:8200",
+        validation_alias=AliasChoices("SLUICE_BANK_URL", "bank_url"),
+        description="Base URL of the fake banks.",
+    )
+    sluice_url: str = shared("SLUICE_URL")
+    report_key: str = Field(default="", description="Key under which victims' reports are filed.")
+    clock: str = shared("CLOCK")
+    ready_file: Path | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SLUICE_READY_FILE", "ready_file"),
+        description="Gets the base URL once the live phase begins.",
+    )
+    log_level: str = shared("LOG_LEVEL", "INFO")
+    seed: int = Field(default=1, description="Seed of people, crooks and chance.")
+    customers: int = Field(default=10_000, ge=100, le=1_000_000, description="People in the world.")
+    rate_tps: float = Field(default=150.0, gt=0, description="Transfers per wall second in the live phase.")
+    seconds: float | None = Field(default=None, gt=0, description="Wall time of the live phase; without it, no end.")
+    start: str = Field(default=DEFAULT_START, description="World time at which the live phase is meant to begin.")
+    banks: Names = Field(default=tuple(DEFAULT_BANKS.split(",")), description="Banks, with commas.")
+    cases_per_10k_day: float = Field(
+        default=160.0, ge=0, description="Crimes begun per 10,000 customers and day of the world."
+    )
+    history_transfers: int = Field(
+        default=20_000, ge=0, description="Honest transfers posted before the live phase, so that accounts are known."
+    )
+    history_days: float = Field(default=3.0, gt=0, le=60, description="Days before the start they are spread over.")
+    tick_ms: float = Field(default=20.0, gt=0, description="Wall time between two batches of payments.")
+    settle_s: float = Field(
+        default=1.5, ge=0, description="Wall time without a new control after which the history counts as settled."
+    )
+    drain_s: float = Field(default=3.0, ge=0, description="Wall time the last stops have to arrive at the end.")
+    status_file: Path | None = Field(default=None, description="Gets the final status as JSON.")
+    stay: bool = Field(default=False, description="Keep answering after the end instead of ending the process.")
