@@ -1,0 +1,157 @@
+"""The feed reads everything once, survives poison and trouble, and quarantines with place and reason."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from api.store import transfers
+from api.store.database import StoreAway
+from models.risk.assessment import Band
+from models.wire import Topic, Verdict, VerdictLabel, decode_dead_letter, encode
+from stream.broker import EmbeddedBroker
+from tests.apikit import Api, FakeBank, assessed, running, settings_for, transfer, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+    broker = EmbeddedBroker()
+    settings = settings_for(broker.bootstrap, tmp_path_factory.mktemp("api"))
+    async with running(settings, bank=FakeBank()) as running_api:
+        yield running_api
+
+
+async def stored(api: Api, transfer_id: str) -> Any:
+    return await until(lambda: api.runtime.database.read(lambda c: transfers.find_assessment(c, transfer_id)))
+
+
+POISON = [
+    (Topic.ASSESSMENTS, b""),
+    (Topic.ASSESSMENTS, b"\xff\xfe"),
+    (Topic.ASSESSMENTS, b"{"),
+    (Topic.ASSESSMENTS, b"[]"),
+    (Topic.ASSESSMENTS, b'{"schema":1}'),
+    (Topic.ASSESSMENTS, encode(assessed(transfer())).replace(b'"schema":1', b'"schema":2')),
+    (Topic.ASSESSMENTS, encode(assessed(transfer())).replace(b'"band":"stop"', b'"band":"hang"')),
+    (Topic.VERDICTS, b"not json"),
+    (Topic.VERDICTS, b'{"schema":1,"transfer_id":"x"}'),
+]
+
+
+async def test_poison_goes_to_dead_letters_and_what_follows_is_read(api: Api) -> None:
+    for number, (topic, value) in enumerate(POISON):
+        api.topics.put(topic, f"poison-{number}", value)
+    healthy = [assessed(transfer(), Band.ALLOW) for _ in range(8)]
+    api.topics.assess(*healthy)
+    for each in healthy:
+        await stored(api, each.transfer.transfer_id)
+    keys = {f"poison-{number}".encode() for number in range(len(POISON))}
+    found = await api.topics.collect(Topic.DEAD_LETTERS, lambda found: keys <= {each.key() for each in found})
+    letters = {each.key(): decode_dead_letter(each.value()) for each in found}
+    for number, (topic, value) in enumerate(POISON):
+        letter = letters[f"poison-{number}".encode()]
+        assert (letter.topic, letter.value, letter.program) == (topic, value, "api")
+        assert letter.offset >= 0
+        assert letter.reason == "undecodable"
+        assert letter.detail
+    assert (await api.client.get("/readyz")).status_code == 200
+
+
+async def test_what_the_database_refuses_is_quarantined_alone(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    strange, healthy = assessed(transfer(), Band.ALLOW), assessed(transfer(), Band.ALLOW)
+    real = transfers._values
+
+    def refused(row: transfers.AssessedRow, wall_us: int) -> dict[str, Any]:
+        values = real(row, wall_us)
+        return values | {"risk": None} if row.assessment == strange else values
+
+    monkeypatch.setattr(transfers, "_values", refused)
+    api.topics.assess(strange, healthy)
+    await stored(api, healthy.transfer.transfer_id)
+    key = strange.transfer.payee.encode()
+    value = encode(strange)
+
+    def there(found: list[Any]) -> bool:
+        return any(each.key() == key and decode_dead_letter(each.value()).value == value for each in found)
+
+    found = await api.topics.collect(Topic.DEAD_LETTERS, there)
+    assert there(found)
+
+
+async def test_a_database_that_is_away_is_waited_for_and_nothing_is_skipped(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter(range(3))
+    real = api.runtime.database.submit
+
+    def flaky(work: Any, *args: Any) -> Any:
+        if next(failures, None) is not None:
+            raise StoreAway("away")
+        return real(work, *args)
+
+    monkeypatch.setattr(api.runtime.database, "submit", flaky)
+    found = [assessed(transfer(payee_account=f"62170000000{n:05d}")) for n in range(5)]
+    api.topics.assess(*found)
+    for each in found:
+        row = await stored(api, each.transfer.transfer_id)
+        assert row.action == "order"
+    assert next(failures, None) is None
+
+
+async def test_verdicts_from_the_topic_are_kept(api: Api) -> None:
+    subject = transfer()
+    api.topics.assess(assessed(subject, Band.ALLOW))
+    await stored(api, subject.transfer_id)
+    verdict = Verdict(
+        transfer_id=subject.transfer_id,
+        label=VerdictLabel.FRAUD,
+        source="bank",
+        decided_us=1,
+        features=(),
+        feature_set="f1",
+    )
+    api.topics.put(Topic.VERDICTS, subject.transfer_id, verdict)
+
+    async def kept() -> Any:
+        return (await api.get(f"/v1/transfers/{subject.transfer_id}"))["verdicts"]
+
+    assert await until(kept) == [{"label": "fraud", "source": "bank"}]
+
+
+async def test_restart_goes_on_where_it_was_and_reads_nothing_twice_into_orders(tmp_path: Path) -> None:
+    broker = EmbeddedBroker()
+    bank = FakeBank()
+    first, second = assessed(transfer(payee_account="A1")), assessed(transfer(payee_account="A2"))
+    for subject in (first, second):
+        async with running(settings_for(broker.bootstrap, tmp_path), bank=bank) as api:
+            api.topics.assess(first, subject)
+            await api.order_in("applied") if subject is first else await until(lambda api=api: two(api))
+            await stored(api, subject.transfer.transfer_id)
+    assert len(bank.sent) == 2
+
+
+async def two(api: Api) -> bool:
+    return len(await api.orders(state="applied", kind="protective_stop")) == 2
+
+
+async def test_a_full_topic_is_stored_in_groups(api: Api) -> None:
+    many = [assessed(transfer(), Band.ALLOW) for _ in range(1_500)]
+    api.topics.assess(*many)
+    wanted = {each.transfer.transfer_id for each in many}
+
+    async def all_stored() -> bool:
+        def count(connection: Any) -> int:
+            return sum(transfers.find_assessment(connection, each) is not None for each in wanted)
+
+        return await api.runtime.database.read(count) == len(wanted)
+
+    await until(all_stored)
+    body = (await api.runtime.database.read(lambda c: transfers.find_assessment(c, many[7].transfer.transfer_id))).body
+    assert msgspec.json.decode(body) == msgspec.json.decode(encode(many[7]))

@@ -1,0 +1,125 @@
+"""The policy at the desk: one order per cause, several credits to one account, the brake, the hand-over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.service import braking
+from api.store import audit, lists, orders
+from api.store import brake as brake_store
+from models.control.messages import ControlKind
+from models.control.policy import Action, Why
+from models.control.records import Actor
+from models.control.states import OrderKind
+from models.risk.assessment import Assessment, Band, Reason
+from tests.apikit import FakeBank, assessed, transfer, until
+from tests.deskkit import Station, station
+
+OPS = Actor("ops")
+
+
+def suspicious(rule: str = "3006", **changes: Any) -> Assessment:
+    return assessed(transfer(**changes), reasons=(Reason(code=rule, weight=1.0, zh="可疑", en="suspicious"),))
+
+
+async def test_a_redelivered_assessment_makes_nothing_new(tmp_path: Path) -> None:
+    found = suspicious()
+    bank = FakeBank()
+    async with station(tmp_path, bank) as desk:
+        (first,) = await desk.triage(found)
+        await desk.reach(first.order_id, "applied")
+        again = await desk.triage(found, found)
+        entries = await desk.database.read(lambda c: audit.read(c, subject=first.order_id))
+    assert again == [first, first]
+    assert [each.action for each in entries] == ["order.open", "order.bank_ok"]
+    assert len(bank.sent) == 1
+
+
+async def test_each_credit_gets_its_own_amount_hold_until_the_account_is_blocked(tmp_path: Path) -> None:
+    bank = FakeBank(control=ControlKind.AMOUNT_HOLD)
+    async with station(tmp_path, bank) as desk:
+        taken = [(await desk.triage(suspicious()))[0] for _ in range(8)]
+        holds = [each for each in taken if each.action is Action.ORDER]
+        assert len(holds) == 6
+        last = await desk.reach(holds[-1].order_id, "applied")
+        assert (last.amount_fen, last.control) == (0, ControlKind.DEBIT_BLOCK)
+        assert last.whole_reason
+        assert [(each.why, each.order_id) for each in taken[6:]] == [(Why.BLOCKED_ALREADY, last.order_id)] * 2
+        assert len((await desk.order(last.order_id)).transfer_ids) == 3
+    assert len(bank.sent) == 6
+
+
+async def test_one_freeze_draft_for_all_holds_of_an_account(tmp_path: Path) -> None:
+    async with station(tmp_path) as desk:
+        for amount in (100, 250):
+            (taken,) = await desk.triage(suspicious(amount_fen=amount))
+            await desk.reach(taken.order_id, "applied")
+        drafts = await desk.database.read(lambda c: orders.search(c, orders.Filter(kind=OrderKind.FREEZE)))
+    assert [(each.state, each.amount_fen, len(each.transfer_ids)) for each in drafts] == [("draft", 350, 2)]
+
+
+async def test_a_list_change_after_scoring_counts(tmp_path: Path) -> None:
+    found = suspicious()
+    values = {"account": found.transfer.payee, "level": "white", "reason": "r", "maker": "a", "checker": "b"}
+    async with station(tmp_path) as desk:
+        await desk.database.write(lambda c: lists.put_level(c, values))
+        (taken,) = await desk.triage(found)
+    assert (taken.action, taken.why) == (Action.WITHHELD, Why.WHITE_LISTED)
+
+
+async def trips(desk: Station) -> list[str]:
+    return [each.scope for each in await desk.database.read(brake_store.trips)]
+
+
+async def test_a_broken_rule_trips_the_brake_for_itself_only_and_a_person_rearms(tmp_path: Path) -> None:
+    bank = FakeBank()
+    async with station(tmp_path, bank, per_rule_minute=3) as desk:
+        broken = [(await desk.triage(suspicious("9999", payee_account=f"A{n}")))[0] for n in range(5)]
+        assert [each.action for each in broken] == [Action.ORDER] * 3 + [Action.WITHHELD] * 2
+        assert broken[-1].why is Why.BRAKE
+        (other,) = await desk.triage(suspicious("3006", payee_account="B"))
+        assert other.action is Action.ORDER
+        assert await trips(desk) == ["rule:9999"]
+        entries = await desk.database.read(audit.read)
+        assert [each.subject for each in entries if each.action == "brake.trip"] == ["rule:9999"]
+        cleared = await desk.run(lambda d: braking.rearm(d, desk.brake, "all", "rule withdrawn", OPS))
+        assert [each.scope for each in cleared] == ["rule:9999"]
+        assert await trips(desk) == []
+        (after,) = await desk.triage(suspicious("9999", payee_account="C"))
+        assert after.action is Action.ORDER
+        report = await desk.database.read(audit.verify)
+        assert report.breach == ""
+
+
+async def test_a_trip_outlives_the_process(tmp_path: Path) -> None:
+    async with station(tmp_path, per_minute=1) as desk:
+        await desk.triage(suspicious(payee_account="A"), suspicious(payee_account="B"))
+        assert await trips(desk) == ["all"]
+    async with station(tmp_path, per_minute=1) as desk:
+        desk.brake.trips = {each.scope: each for each in await desk.database.read(brake_store.trips)}
+        (taken,) = await desk.triage(suspicious(payee_account="C"))
+        assert taken.why is Why.BRAKE
+
+
+@pytest.mark.parametrize("band", [Band.ALLOW, Band.WATCH])
+async def test_nothing_happens_below_the_stop_band(tmp_path: Path, band: Band) -> None:
+    bank = FakeBank()
+    async with station(tmp_path, bank) as desk:
+        (taken,) = await desk.triage(assessed(transfer(), band))
+        assert taken.action is Action.NONE
+    assert bank.sent == []
+
+
+async def test_state_audit_and_command_are_committed_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with station(tmp_path) as desk:
+        monkeypatch.setattr("api.service.desk.outbox.enqueue", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await desk.triage(suspicious())
+        assert await desk.database.read(orders.counts) == []
+        assert await desk.database.read(audit.read) == []
+        monkeypatch.undo()
+        (taken,) = await desk.triage(suspicious())
+        await until(lambda: desk.reach(taken.order_id, "applied"))
