@@ -28,7 +28,7 @@ from stream.quiet import quiet_engine
 from stream.ready import announce_ready
 from stream.settings import WorkerSettings
 from stream.stages import UNREADABLE
-from stream.startup import prepare_broker
+from stream.startup import fetch_wait_ms, prepare_broker
 from telemetry.exits import ExitTally
 from telemetry.logging import configure_logging
 from telemetry.metrics import DEAD_LETTERS, OFFSET_GAPS, TRANSFERS_ASSESSED, identify, serve_metrics
@@ -51,6 +51,7 @@ def run_worker(settings: WorkerSettings) -> int:
     code = prepare_broker(settings)
     if code is not ExitCode.OK:
         return code
+    settings = settings.model_copy(update={"fetch_wait_ms": fetch_wait_ms(settings)})
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     identify("worker")
     serve_metrics(settings.metrics_host, settings.metrics_port)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, Final, NamedTuple, cast
@@ -62,14 +63,15 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = transport.fetch_wait_ms
-        consumer._fetch_min_bytes = transport.fetch_min_bytes
         consumer._isolation_level = "read_committed"
         return consumer
 
     async def on_start(self) -> None:
-        """Start the consumer, and make it heed what it would take for "nothing committed yet"."""
+        """Start the consumer; make it heed what it would take for "nothing committed yet", and pace its fetches."""
         await super().on_start()
-        heed_offset_fetch_errors(self._ensure_consumer()._coordinator)
+        consumer = self._ensure_consumer()
+        heed_offset_fetch_errors(consumer._coordinator)
+        pace_fetches(consumer._fetcher, cast(Transport, self.transport).fetch_pause_s)
 
     @property
     def is_member(self) -> bool:
@@ -119,6 +121,25 @@ def heed_offset_fetch_errors(coordinator: Any) -> None:
         return response
 
     coordinator._send_req = send_and_heed
+
+
+def pace_fetches(fetcher: Any, pause_s: float) -> None:
+    """Make a fetcher ask a broker at most once in ``pause_s`` seconds.
+
+    An idle broker holds its answer until something comes, and gives it at once.
+    A busy one would be asked again for every few records; a pause lets them gather.
+    """
+    fetch = fetcher._proc_fetch_request
+    asked_s: dict[int, float] = {}
+
+    async def fetch_in_time(assignment: Any, node: int, request: Any) -> Any:
+        wait_s = asked_s.get(node, 0.0) + pause_s - time.monotonic()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        asked_s[node] = time.monotonic()
+        return await fetch(assignment, node, request)
+
+    fetcher._proc_fetch_request = fetch_in_time
 
 
 class Consumer(stock.Consumer):
@@ -240,11 +261,11 @@ class Transport(stock.Transport):
     Consumer = Consumer
 
     def __init__(
-        self, url: Any, app: Any, *, fetch_wait_ms: int, fetch_min_bytes: int, on_positions: Positions
+        self, url: Any, app: Any, *, fetch_wait_ms: int, fetch_pause_s: float, on_positions: Positions
     ) -> None:
         super().__init__(url, app)
         self.fetch_wait_ms = fetch_wait_ms
-        self.fetch_min_bytes = fetch_min_bytes
+        self.fetch_pause_s = fetch_pause_s
         self.on_positions = on_positions
 
 
@@ -274,7 +295,7 @@ class StreamApp(faust.App):
             self.conf.broker_consumer,
             self,
             fetch_wait_ms=self._sluice.fetch_wait_ms,
-            fetch_min_bytes=self._sluice.fetch_min_bytes,
+            fetch_pause_s=self._sluice.fetch_pause_ms / 1000,
             on_positions=self._positions,
         )
 

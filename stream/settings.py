@@ -46,8 +46,12 @@ class WorkerSettings(StreamSettings):
     )
     batch_max: int = Field(default=200, ge=1, le=5_000, description="Most records a stage takes at once.")
     linger_ms: float = Field(default=1.0, ge=0, le=100, description="How long the producer gathers records to send.")
-    fetch_wait_ms: int = Field(default=5, ge=1, le=1_000, description="How long the broker gathers records to answer.")
-    fetch_min_bytes: int = Field(default=32_768, ge=1, description="What the broker gathers before it answers early.")
+    fetch_wait_ms: int = Field(
+        default=500, ge=1, le=1_500, description="How long the broker holds an answer without records."
+    )
+    fetch_pause_ms: float = Field(
+        default=5.0, ge=0, le=100, description="Shortest time between two requests for records: latency against CPU."
+    )
     future_tolerance_s: float = Field(default=300.0, ge=0, description="World time by which a transfer may be early.")
     brake_window: int = Field(default=1_000, ge=10, description="Latest records the dead-letter brake looks at.")
     brake_share: float = Field(default=0.5, gt=0, le=1, description="Share of bad records above which a worker stops.")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
 from confluent_kafka import KafkaException
 
 from stream.exitcodes import ExitCode
-from stream.settings import StreamSettings
-from stream.topics import BrokerAway, TopicMismatch, ensure_topics, wait_for_broker
+from stream.settings import StreamSettings, WorkerSettings
+from stream.topics import BrokerAway, TopicMismatch, admin_client, ensure_topics, is_embedded, wait_for_broker
+
+EMBEDDED_WAIT_MS: Final = 5
 
 log = structlog.get_logger(__name__)
 
@@ -25,3 +29,12 @@ def prepare_broker(settings: StreamSettings) -> ExitCode:
         log.error("topics do not fit", reason=str(error))
         return ExitCode.MISCONFIGURED
     return ExitCode.OK
+
+
+def fetch_wait_ms(settings: WorkerSettings) -> int:
+    """Return how long the broker may hold an answer: the embedded one would hold it although records have come."""
+    return (
+        min(settings.fetch_wait_ms, EMBEDDED_WAIT_MS)
+        if is_embedded(admin_client(settings.broker))
+        else settings.fetch_wait_ms
+    )
