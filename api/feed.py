@@ -25,6 +25,7 @@ from models import wire
 from models.risk.assessment import Assessment
 from models.wire import Topic, Verdict
 from telemetry import metrics
+from telemetry.tracing import Headers
 
 log = structlog.get_logger(__name__)
 
@@ -153,16 +154,20 @@ class Feed:
         if not len(self._buffer):
             self._buffer.since_s = time.monotonic()
         found: list[tuple[Assessment, bytes]] = []
+        headers: list[Headers] = []
         for message in messages:
             record = self._decode(message)
             if isinstance(record, Assessment):
                 found.append((record, message.value() or b""))
+                headers.append(message.headers())
             elif isinstance(record, Verdict):
                 self._buffer.verdicts.append(record)
             place = (message.topic() or "", message.partition() or 0)
             self._buffer.offsets[place] = (message.offset() or 0) + 1
         if found:
-            self._buffer.rows += self._patiently(lambda: self._sink.act(found))
+            rows = self._patiently(lambda: self._sink.act(found))
+            self._sink.trace(rows, headers)
+            self._buffer.rows += rows
 
     def _decode(self, message: Message) -> Assessment | Verdict | None:
         decode: Callable[[bytes], Any] = (

@@ -19,12 +19,14 @@ from api.service.triage import NOT_STOPPED, Taken, triage
 from api.store import transfers, verdicts
 from api.store.database import Priority
 from api.store.transfers import AssessedRow
+from api.traces import Traces
 from api.waiters import DecisionView, Waiters
 from models.control.brake import Brake
 from models.risk.assessment import Assessment, Band
 from models.wire import Topic, Verdict, dead_letter, encode
 from telemetry import metrics
 from telemetry.clock import wall_us
+from telemetry.tracing import Headers, logged, trace_of
 
 log = structlog.get_logger(__name__)
 
@@ -66,12 +68,15 @@ class FeedSink:
         waiters: Waiters,
         producer: TopicProducer,
         loop: asyncio.AbstractEventLoop,
+        *,
+        traces: Traces,
     ) -> None:
         self._transactor = transactor
         self._brake = brake
         self._waiters = waiters
         self._producer = producer
         self._loop = loop
+        self._traces = traces
 
     def act(self, found: Sequence[tuple[Assessment, bytes]]) -> list[AssessedRow]:
         """Order stops for assessments in the stop band, tell who waits, return rows to store; raise `StoreAway`."""
@@ -84,6 +89,19 @@ class FeedSink:
         if self._waiters.waiting:
             self._loop.call_soon_threadsafe(self._waiters.decided, [view_of(row) for row in rows])
         return rows
+
+    def trace(self, rows: Sequence[AssessedRow], headers: Sequence[Headers]) -> None:
+        """Write the trace of every transfer in the stop band beside its order, and export the spans of sampled ones."""
+        for row, each in zip(rows, headers, strict=True):
+            if row.assessment.band is Band.STOP:
+                with logged(trace_of(each)):
+                    log.info(
+                        "stop band",
+                        transfer_id=row.assessment.transfer.transfer_id,
+                        action=row.action,
+                        order_id=row.order_id,
+                    )
+        self._traces.assessed((row.assessment.stages, each) for row, each in zip(rows, headers, strict=True))
 
     def store(self, rows: Sequence[AssessedRow], labels: Sequence[Verdict]) -> list[Poison]:
         """Store assessments and verdicts in one transaction; return what cannot be stored; raise `StoreAway`."""

@@ -14,9 +14,11 @@ import msgspec
 from api.producer import BrokerAway, Record, TopicProducer
 from api.registry import Registry
 from api.store.transfers import Registered, Registration, Standing
+from api.traces import Traces
 from models.wire import ACCEPTED_HEADER, Topic, TransferRecord, encode
 from telemetry import metrics
 from telemetry.clock import wall_us
+from telemetry.tracing import Trace, record_header
 
 DIGEST_BYTES: Final = 16
 DIGEST_SALT: Final = b"sluice transfer 1\n"
@@ -44,6 +46,7 @@ class _Posted(msgspec.Struct, frozen=True):
     transfer: TransferRecord
     value: bytes
     digest: bytes
+    trace: Trace
 
 
 class _Flight(msgspec.Struct):
@@ -61,14 +64,18 @@ def digest_of(value: bytes) -> bytes:
 class Intake:
     """Accepts transfers. Nothing is answered as accepted before the broker has confirmed it."""
 
-    def __init__(self, registry: Registry, producer: TopicProducer) -> None:
+    def __init__(self, registry: Registry, producer: TopicProducer, traces: Traces) -> None:
         self._registry = registry
         self._producer = producer
+        self._traces = traces
         self._flights: dict[str, _Flight] = {}
 
-    async def accept(self, transfers: Sequence[TransferRecord]) -> list[Outcome]:
-        """Return what became of each transfer; raise `StoreAway` if nothing could be registered."""
-        posted = [_posted(transfer) for transfer in transfers]
+    async def accept(self, transfers: Sequence[TransferRecord], parent: Trace | None = None) -> list[Outcome]:
+        """Return what became of each transfer; raise `StoreAway` if nothing could be registered.
+
+        ``parent`` is the trace of the request that posts them.
+        """
+        posted = [_posted(transfer, self._traces.of_transfer(parent)) for transfer in transfers]
         own: dict[str, _Posted] = {}
         for each in posted:
             if each.transfer.transfer_id not in self._flights:
@@ -119,14 +126,15 @@ class Intake:
         return {key: _outcome(registered[key], sent.get(key)) for key in own}
 
 
-def _posted(transfer: TransferRecord) -> _Posted:
+def _posted(transfer: TransferRecord, trace: Trace) -> _Posted:
     value = encode(transfer)
-    return _Posted(transfer, value, digest_of(value))
+    return _Posted(transfer, value, digest_of(value), trace)
 
 
 def _record(posted: _Posted, registered: Registered) -> Record:
-    header = (ACCEPTED_HEADER, str(registered.accepted_wall_us).encode())
-    return Record(Topic.TRANSFERS.value, posted.transfer.payer.encode(), posted.value, [header])
+    accepted = (ACCEPTED_HEADER, str(registered.accepted_wall_us).encode())
+    headers = [accepted, record_header(posted.trace)]
+    return Record(Topic.TRANSFERS.value, posted.transfer.payer.encode(), posted.value, headers)
 
 
 def _outcome(registered: Registered, confirmed: bool | None) -> Outcome:

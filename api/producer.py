@@ -34,7 +34,7 @@ class Record(msgspec.Struct, frozen=True):
     topic: str
     key: bytes
     value: bytes
-    headers: list[tuple[str, str | bytes | None]] | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class _Batch:
@@ -120,7 +120,7 @@ class TopicProducer:
     def _produce(self, record: Record, delivered: Callable[[KafkaError | None, Message | None], None]) -> None:
         try:
             self._producer.produce(
-                record.topic, record.value, record.key, on_delivery=delivered, headers=record.headers
+                record.topic, record.value, record.key, on_delivery=delivered, headers=list(record.headers)
             )
         except BufferError:
             delivered(KafkaError(KafkaError._QUEUE_FULL), None)

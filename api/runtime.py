@@ -29,10 +29,12 @@ from api.store import brake as brake_store
 from api.store.database import Database, StoreAway
 from api.store.migrate import upgrade
 from api.timers import Timers
+from api.traces import Traces
 from api.waiters import DecisionView, Waiters
 from models.control.brake import Brake
 from telemetry import metrics
 from telemetry.clock import Clock, parse_clock
+from telemetry.tracing import open_spans
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +70,10 @@ class Runtime:
             settings.broker, linger_ms=settings.linger_ms, confirm_timeout_s=settings.confirm_timeout_s
         )
         self.registry = Registry(self.database)
-        self.intake = Intake(self.registry, self.producer)
+        self.traces = Traces(
+            open_spans("api", settings.otlp_endpoint), sample=settings.trace_sample, seed=settings.seed
+        )
+        self.intake = Intake(self.registry, self.producer, self.traces)
         self.waiters = Waiters()
         self.brake = Brake(settings.brake_limits())
         retry = Retry(
@@ -133,7 +138,7 @@ class Runtime:
 
     def _start_feed(self, loop: asyncio.AbstractEventLoop) -> None:
         settings = self.settings
-        sink = FeedSink(self.transactor, self.brake, self.waiters, self.producer, loop)
+        sink = FeedSink(self.transactor, self.brake, self.waiters, self.producer, loop, traces=self.traces)
         feed_settings = FeedSettings(
             broker=settings.broker,
             group=settings.group,
@@ -174,6 +179,7 @@ class Runtime:
         await asyncio.to_thread(self.producer.stop)
         if self._own_gateway is not None:
             await self._own_gateway.close()
+        await asyncio.to_thread(self.traces.close)
         await asyncio.to_thread(self.database.stop)
 
     async def await_decision(

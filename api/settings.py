@@ -56,6 +56,12 @@ class ApiSettings(BaseSettings):
         default=0, ge=0, description="With several replicas: how often a waiting request looks into the database."
     )
 
+    # --- traces
+    trace_sample: float = Field(
+        default=0.0, ge=0, le=1, description="Share of transfers, of those without a bank's trace, whose spans leave."
+    )
+    otlp_endpoint: str = Field(default="", description="OTLP/HTTP address of a collector of spans; empty sends none.")
+
     # --- feed
     fetch_wait_ms: int = Field(default=5, ge=1, le=1_000, description="How long the broker gathers before it answers.")
     persist_every_ms: int = Field(

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -25,7 +25,7 @@ _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f
 Entropy = Callable[[int], bytes]
 """Gives so many random bytes; ``os.urandom`` outside tests."""
 
-Headers = Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
+Headers = Mapping[str, Any] | Iterable[tuple[str, Any]] | None
 """Record headers in the forms that Kafka clients hand out."""
 
 
@@ -97,7 +97,7 @@ def carried(headers: Headers) -> list[tuple[str, bytes]]:
     if not headers:
         return []
     pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return [(TRACEPARENT, value) for name, value in pairs if name == TRACEPARENT][:1]
+    return [(TRACEPARENT, value) for name, value in pairs if name == TRACEPARENT and isinstance(value, bytes)][:1]
 
 
 def trace_of(headers: Headers) -> Trace | None:

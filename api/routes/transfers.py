@@ -30,6 +30,7 @@ from api.screening import decision_of, objection
 from api.store import orders, transfers, verdicts
 from models.wire import decode_assessment
 from telemetry import metrics
+from telemetry.tracing import TRACEPARENT, Trace, parse_traceparent
 
 router = APIRouter(prefix="/v1", tags=["transfers"])
 
@@ -53,10 +54,11 @@ async def post_transfer(request: Request, wait_ms: Annotated[int, Query(ge=0, le
     except ApiError as error:
         metrics.TRANSFERS_REFUSED.labels(error.code).inc()
         raise
+    trace = parse_traceparent(request.headers.get(TRACEPARENT))
     if not wait_ms:
-        (outcome,) = await runtime.intake.accept([transfer])
+        (outcome,) = await runtime.intake.accept([transfer], trace)
         return _answer(transfer, _checked(transfer, outcome), None)
-    return await _post_and_wait(runtime, transfer, wait_ms / 1000)
+    return await _post_and_wait(runtime, transfer, trace, wait_ms / 1000)
 
 
 def _check(runtime: Runtime, principal: Principal, transfer: PostedTransfer) -> None:
@@ -90,11 +92,11 @@ def _conflict(transfer_id: str) -> Conflict:
     return Conflict("other_content", f"transfer {transfer_id} was posted before with other content")
 
 
-async def _post_and_wait(runtime: Runtime, transfer: PostedTransfer, wait_s: float) -> Response:
+async def _post_and_wait(runtime: Runtime, transfer: PostedTransfer, trace: Trace | None, wait_s: float) -> Response:
     """Wait for the decision from before the transfer leaves, so that it cannot be missed."""
     waiting = runtime.waiters.expect(transfer.transfer_id)
     try:
-        (outcome,) = await runtime.intake.accept([transfer])
+        (outcome,) = await runtime.intake.accept([transfer], trace)
         _checked(transfer, outcome)
         if outcome.status is Status.DUPLICATE:
             known = await runtime.database.read(lambda c: decision_of(c, transfer.transfer_id))
@@ -124,7 +126,8 @@ async def post_batch(request: Request) -> Response:
         raise Unprocessable("batch_size", f"a batch has 1 to {limit} transfers, not {len(batch.transfers)}")
     items: list[BatchItem | PostedTransfer] = [_judged(runtime, principal, raw) for raw in batch.transfers]
     good = [item for item in items if isinstance(item, PostedTransfer)]
-    outcomes = await runtime.intake.accept(good) if good else []
+    trace = parse_traceparent(request.headers.get(TRACEPARENT))
+    outcomes = await runtime.intake.accept(good, trace) if good else []
     return _batch_answer(items, outcomes)
 
 
