@@ -239,15 +239,15 @@ def add_world_routes(app: FastAPI, hall: BankHall) -> None:
 
     @app.post("/accounts:batch")
     async def open_accounts(request: Request) -> Response:
-        """Open accounts; 409 if one is open on other terms, 422 for an unknown bank."""
+        """Open accounts and tell their balances in order; 409 if one is open on other terms, 422 for no such bank."""
         wanted = await body_of(request, openings)
         try:
-            hall.books.open(wanted)
+            balances = hall.books.open(wanted)
         except AccountExists as error:
             raise HTTPException(409, f"open on other terms: {error}") from error
         except (UnknownAccount, ShortFunds) as error:
             raise HTTPException(422, f"cannot open: {error}") from error
-        return reply({"opened": len(wanted)})
+        return reply(balances)
 
     @app.post("/transfers:batch")
     async def execute(request: Request) -> Response:

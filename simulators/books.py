@@ -55,10 +55,9 @@ class BankBooks:
         self._desk = CommandDesk(self.ledger, self._controls, self.styles)
         self._outcomes: OrderedDict[str, Outcome] = OrderedDict()
 
-    def open(self, openings: Sequence[Opening]) -> None:
-        """Open accounts; raises as `Ledger.open`."""
-        for opening in openings:
-            self.ledger.open(opening)
+    def open(self, openings: Sequence[Opening]) -> list[int]:
+        """Open accounts; return what each holds now, in fen. Raises as `Ledger.open`."""
+        return [self.ledger.open(opening).balance_fen for opening in openings]
 
     def execute(self, transfer: Transfer, now_us: int) -> tuple[Outcome, Transfer | None]:
         """Execute one transfer; return its outcome and, if it moved money now, what the payer's bank posts.

@@ -50,15 +50,19 @@ class BankClient:
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self._session = session
         self._url = url.rstrip("/")
+        self._balances = msgspec.json.Decoder(list[int])
         self._outcomes = msgspec.json.Decoder(list[Outcome])
         self._journal = msgspec.json.Decoder(Journal)
         self._stats = msgspec.json.Decoder(Stats)
 
-    async def open(self, openings: list[Opening]) -> None:
-        """Open accounts."""
-        decoder = msgspec.json.Decoder(dict[str, int])
+    async def open(self, openings: list[Opening]) -> list[int]:
+        """Open accounts, or find them open on the same terms; return what each holds now, in fen."""
+        balances: list[int] = []
         for place in range(0, len(openings), OPENINGS_PER_CALL):
-            await self._call("POST", "/accounts:batch", decoder, openings[place : place + OPENINGS_PER_CALL])
+            part = openings[place : place + OPENINGS_PER_CALL]
+            held: list[int] = await self._call("POST", "/accounts:batch", self._balances, part)
+            balances += held
+        return balances
 
     async def execute(self, transfers: list[Transfer]) -> list[Outcome]:
         """Execute transfers in order; one outcome each."""

@@ -17,6 +17,7 @@ ROWS_PER_CASE_LIVE: Final = 5.0
 MAX_SPEED: Final = 100_000.0
 BISECTIONS: Final = 60
 MAX_PACE: Final = 3.0
+"""A larger correction of people's habits would make them other people."""
 
 
 def share_of_day(start_us: int, span_us: float) -> float:
@@ -68,12 +69,13 @@ def derive_clock(settings: WorldSettings, started_us: int | None = None, lead_s:
 def pace(settings: WorldSettings, live_us: int, speed: float) -> float:
     """Return the factor on people's habits that meets ``rate_tps`` from the time the live phase really begins.
 
-    The programs' start takes longer or shorter than foreseen, and the hour of the day matters.
+    The programs' start takes longer or shorter than foreseen, and the hour of the day matters. A clock that
+    was not made for this rate at all (the wall's, say) is left alone: people then live at their own pace.
     """
-    per_day = transfers_per_day(settings)
-    seconds = settings.seconds or per_day / settings.rate_tps
-    made = per_day * share_of_day(live_us, speed * seconds * SECOND_US)
-    return min(MAX_PACE, max(1 / MAX_PACE, settings.rate_tps * seconds / made))
+    span_us = settings.seconds * speed * SECOND_US if settings.seconds else float(DAY_US)
+    wanted = settings.rate_tps * span_us / speed / SECOND_US
+    factor = wanted / (transfers_per_day(settings) * share_of_day(live_us, span_us))
+    return factor if 1 / MAX_PACE <= factor <= MAX_PACE else 1.0
 
 
 def local_time(at_us: int) -> str:

@@ -53,6 +53,8 @@ class ControlWatch:
         """Take in changes of controls."""
         self.next = following
         for entry in entries:
+            if entry.account not in self._places:
+                continue
             held = self._controls.setdefault(entry.account, {})
             if entry.ended_us:
                 held.pop(entry.application_id, None)

@@ -19,10 +19,10 @@ import msgspec
 import structlog
 from fastapi import FastAPI, Response
 
-from models.money.types import iso_from_us
+from models.money.types import iso_from_us, us_from_iso
 from simulators.clients import BankClient, ReportClient
 from simulators.engine import Engine, Pending, Report, days_between
-from simulators.plan import DAY_US, SECOND_US
+from simulators.plan import DAY_US, SECOND_US, day_start_us, local_day
 from simulators.population import build_population
 from simulators.rehearsal import openings
 from simulators.rings import rings_for
@@ -109,8 +109,13 @@ class World:
     def _build_engine(self) -> Engine:
         settings = self.settings
         start_us = self._begun_us - int(settings.history_days * DAY_US if settings.history_transfers else 0)
+        # Counted from a fixed day, so that a world begun again finds its accounts open on the same terms.
+        born_us = day_start_us(local_day(us_from_iso(settings.start)) - 1)
         population = build_population(
-            seed=settings.seed, customers=settings.customers, banks=settings.banks, start_us=self._begun_us
+            seed=settings.seed,
+            customers=settings.customers,
+            banks=settings.banks,
+            start_us=min(born_us, self._begun_us),
         )
         return Engine(
             population,
@@ -118,7 +123,7 @@ class World:
             start_us=start_us,
             cases_per_day=0.0,
             rings=rings_for(settings.customers),
-            prefix=f"w{settings.seed}-{wall_us() // 1_000_000:x}-",
+            prefix=f"w{settings.seed}-{wall_us():x}-",
         )
 
     async def run(self, session: aiohttp.ClientSession, on_live: Callable[[], object]) -> None:
@@ -128,7 +133,7 @@ class World:
         """
         banks = BankClient(session, self.settings.bank_url)
         self._reporter = ReportClient(session, self.settings.sluice_url, self.settings.report_key)
-        await banks.open(openings(self.engine.population))
+        self.engine.town.balances = await banks.open(openings(self.engine.population))
         self.phase = Phase.HISTORY
         began = time.monotonic()
         await self._post_history(banks)
@@ -157,10 +162,17 @@ class World:
         full = transfers_per_day(settings) * settings.history_days
         self.engine.set_pace(settings.history_transfers / full, calendar=False)
         while self.engine.next_us() <= self._begun_us:
-            due = self.engine.due(self._begun_us, BATCH)
+            due = [item for item in self.engine.due(self._begun_us, BATCH) if self._existed(item)]
             self._history += await self._execute(banks, due)
             await self._told(banks, OUTGOING_LIMIT, HISTORY_TIMEOUT_S)
         await self._told(banks, 0, HISTORY_TIMEOUT_S)
+
+    def _existed(self, item: Pending | Report) -> bool:
+        """Return whether both accounts of a transfer had been opened by its time."""
+        if isinstance(item, Report):
+            return True
+        accounts, intent = self.engine.population.accounts, item.intent
+        return max(accounts[intent.payer].opened_us, accounts[intent.payee].opened_us) < intent.at_us
 
     async def _settle(self, banks: BankClient) -> None:
         """Wait until no more stops come because of the history, so that they are not laid at the live phase's door."""

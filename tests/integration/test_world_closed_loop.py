@@ -191,3 +191,25 @@ def test_victims_report_their_own_transfers_under_the_report_key(ran: Ran) -> No
     for report in sluice.reports:
         paid = [sluice.seen[each] for each in report["transfer_ids"]]
         assert all(item["occurred_us"] <= report["reported_us"] for item in paid)
+
+
+async def test_a_world_begun_again_goes_on_from_the_banks_balances() -> None:
+    settings = WorldSettings(
+        seed=8, customers=120, rate_tps=100, seconds=0.5, history_transfers=60, settle_s=0, drain_s=0, banks=BANKS
+    )
+    clock = derive_clock(settings, wall_us(), lead_s=0.5)
+    bank_settings = BankSettings(banks=",".join(BANKS), clock=format_clock(clock))
+    async with serving(bank_settings) as bank_url, aiohttp.ClientSession() as session:
+        wired = settings.model_copy(update={"bank_url": bank_url})
+        first = World(wired, clock)
+        await first.run(session, lambda: None)
+        second = World(wired.model_copy(update={"history_transfers": 0, "seconds": 0.01}), clock)
+        await second.run(session, lambda: None)
+        assert first.engine.town.balances != [a.opening_fen for a in first.engine.population.accounts]
+        async with session.get(f"{bank_url}/ledger/check") as answer:
+            check = await answer.json()
+    assert check["balanced"]
+    assert sum(bank["customers_fen"] for bank in check["banks"].values()) == sum(second.engine.town.balances)
+    moved = second.engine.counts.honest + second.engine.counts.fraud
+    changed = [a != b for a, b in zip(first.engine.town.balances, second.engine.town.balances, strict=True)]
+    assert sum(changed) <= 2 * moved
