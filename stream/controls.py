@@ -9,6 +9,7 @@ from models.risk.assessment import AccountLists, ListLevel
 from models.wire import ControlEntry
 
 NO_LISTS: Final = AccountLists()
+UNKNOWN: Final = ControlEntry(account=AccountId(""))
 
 
 class Controls:
@@ -26,19 +27,29 @@ class Controls:
         self._entries.pop(account, None)
 
     def lists(self, payer: AccountId, payee: AccountId, at_us: int) -> AccountLists:
-        """Return the list levels of both accounts for a transfer that happened at ``at_us`` (UTC microseconds)."""
+        """Return levels and proven frauds of both accounts for a transfer of ``at_us`` (UTC microseconds)."""
         entries = self._entries
-        payer_entry, payee_entry = entries.get(payer), entries.get(payee)
-        if payer_entry is None and payee_entry is None:
+        payer_entry, payee_entry = entries.get(payer, UNKNOWN), entries.get(payee, UNKNOWN)
+        if payer_entry is UNKNOWN and payee_entry is UNKNOWN:
             return NO_LISTS
-        return AccountLists(payer=_level(payer_entry, at_us), payee=_level(payee_entry, at_us))
+        return AccountLists(
+            payer=_level(payer_entry, at_us),
+            payee=_level(payee_entry, at_us),
+            payer_proven_paid=payer_entry.proven_paid,
+            payer_proven_received=payer_entry.proven_received,
+            payee_proven_paid=payee_entry.proven_paid,
+            payee_proven_received=payee_entry.proven_received,
+        )
 
     def __len__(self) -> int:
         return len(self._entries)
 
 
-def _level(entry: ControlEntry | None, at_us: int) -> ListLevel:
-    """Return the level in force: event time decides, so that a replay finds the same."""
-    if entry is None or (entry.until_us and at_us > entry.until_us):
+def _level(entry: ControlEntry, at_us: int) -> ListLevel:
+    """Return the level in force: event time decides, so that a replay finds the same.
+
+    What verdicts have proven does not end with a listing.
+    """
+    if entry.until_us and at_us > entry.until_us:
         return ListLevel.NONE
     return entry.level

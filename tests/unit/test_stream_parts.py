@@ -207,6 +207,16 @@ def test_the_latest_entry_of_an_account_is_in_force_until_it_ends() -> None:
     assert controls.lists(payer, payee, 5) is NO_LISTS
 
 
+def test_what_is_proven_of_an_account_outlasts_its_listing() -> None:
+    controls, payer, payee = Controls(), account_id("a", "1"), account_id("b", "2")
+    controls.apply(ControlEntry(account=payer, proven_paid=1))
+    controls.apply(ControlEntry(account=payee, level=ListLevel.BLACK, until_us=10, proven_received=3))
+    assert controls.lists(payer, payee, 11) == AccountLists(payer_proven_paid=1, payee_proven_received=3)
+    assert controls.lists(payee, payer, 10) == AccountLists(
+        payer=ListLevel.BLACK, payer_proven_received=3, payee_proven_paid=1
+    )
+
+
 # --- flow --------------------------------------------------------------------
 @pytest.mark.parametrize(("flow", "kept"), [(FlowControlEvent, 0), (KeepingFlow, 1)])
 async def test_resuming_keeps_what_has_arrived(flow: type[FlowControlEvent], kept: int) -> None:
