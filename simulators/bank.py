@@ -28,6 +28,7 @@ from simulators.serving import add_standard_routes, body_of, end_if_it_fails, re
 from simulators.settings import BankSettings
 from telemetry.clock import Clock, parse_clock
 from telemetry.logging import configure_logging
+from telemetry.metrics import identify
 
 MAX_TRANSFERS_PER_CALL: Final = 5_000
 DISCONNECT_POLL_S: Final = 0.25
@@ -317,5 +318,6 @@ async def _say_nothing(request: Request, seconds: float) -> None:
 def run_bank(settings: BankSettings) -> int:
     """Serve the banks on loopback until SIGTERM; return the exit code."""
     configure_logging("bank", settings.log_level)
+    identify("bank")
     app = create_bank_app(settings)
     return serve(app, host=settings.host, port=settings.port, ready_file=settings.ready_file)

@@ -344,5 +344,6 @@ async def _run_once(world: World, app: FastAPI, session: aiohttp.ClientSession) 
 def run_world(settings: WorldSettings) -> int:
     """Run the world on loopback until ``settings.seconds`` have passed or SIGTERM; return the exit code."""
     configure_logging("world", settings.log_level)
+    metrics.identify("world")
     app = create_world_app(settings)
     return serve(app, host=settings.host, port=settings.port, ready_file=None)

@@ -55,7 +55,6 @@ def run_worker(settings: WorkerSettings) -> int:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     identify("worker")
     serve_metrics(settings.metrics_host, settings.metrics_port)
-    identify("worker")
     show_zeros()
     tune_threads()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
