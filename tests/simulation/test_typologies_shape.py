@@ -117,13 +117,3 @@ def test_what_a_bank_tells_has_gaps_and_only_of_its_own_customers() -> None:
     for field in ("in_call", "device_id", "ip", "payee_known"):
         told = sum(getattr(t, field) not in (None, "") for t in transfers) / len(transfers)
         assert 0.2 < told <= 1.0, field
-
-
-def test_the_frightened_are_on_the_phone_and_the_bank_often_sees_it() -> None:
-    def in_call_share(items: list[Labelled]) -> float:
-        told = [item.transfer.in_call for item in items if item.transfer.in_call is not None]
-        return sum(told) / len(told)
-
-    frightened = [item for item in fraud() if item.label is not None and item.label.typology == "safe_account"]
-    assert in_call_share(frightened) > 0.5
-    assert in_call_share([item for item in lived() if item.label is None]) < 0.05

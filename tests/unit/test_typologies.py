@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ from simulators.books import Outcome, Refusal
 from simulators.plan import HOUR_US, SECOND_US, Intent, yuan
 from simulators.population import build_population
 from simulators.rings import Case, Loot, Mule, Script, Underworld, Wait, dwell_us
-from simulators.scripts import REPORTS_SHARE, SCAMS, order_grabbing, safe_account
+from simulators.scripts import REPORTS_SHARE, SCAMS, on_the_phone, order_grabbing, safe_account
 from simulators.theft import TheftBook
 from simulators.town import Town
 from simulators.typologies import MAX_TRIES, RETRY_LATER_US, at_machines, forward, pool, push, split, take_pool
@@ -230,3 +231,14 @@ def test_a_ring_reuses_accounts_and_buys_new_ones(stage: Stage) -> None:
     used: list[Mule] = [stage.world.mule(stage.case, 1, T0) for _ in range(60)]
     assert 5 < len({mule.account for mule in used}) < 40
     assert all(stage.world.book.controls(mule.account) for mule in used)
+
+
+def test_a_bank_sees_most_calls_of_the_frightened_and_often_cannot_tell() -> None:
+    seen = [on_the_phone(random.Random(seed), 0.85) for seed in range(2_000)]
+    assert 0.2 < seen.count(None) / len(seen) < 0.3
+    assert 0.8 < seen.count(True) / (seen.count(True) + seen.count(False)) < 0.9
+
+
+def test_the_frightened_stay_on_the_phone_throughout(stage: Stage) -> None:
+    wishes = stage.play(safe_account(stage.world, stage.case, T0))
+    assert len({wish.in_call for wish in wishes}) == 1
