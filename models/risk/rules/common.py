@@ -45,7 +45,7 @@ PAYER_NEW_PAYERS: Final = FACT_INDEX["payer_new_payers_24h"]
 PAYEE_NEW_PAYERS: Final = FACT_INDEX["payee_new_payers_24h"]
 
 _PAYERS_SLOPE: Final = (1.0 - ESTABLISHED) / log(MANY_PAYERS / FEW_PAYERS)
-_TAINT_SLOPE: Final = 1.0 / log(101.0)
+_TAINT_SLOPE: Final = 0.5 / log(101.0)
 _SIZE_SLOPE: Final = (1.0 - SMALLEST_DEGREE) / log(LARGE_FEN / SMALL_FEN)
 
 
@@ -91,12 +91,12 @@ def strange_money(f: Facts) -> float:
 
 
 def taint_degree(share: float) -> float:
-    """Return 0 to 1 on a logarithmic scale: 0.5 at a share of 0.1, since even a slight suspicion is rare.
+    """Return 0 to 1: even a slight suspicion is rare (0.3 for a share of 0.1), and much of it says most (0.7 for 0.5).
 
-    >>> round(taint_degree(1.0), 6)
-    1.0
+    >>> taint_degree(0.0), round(taint_degree(1.0), 6)
+    (0.0, 1.0)
     """
-    return log(1.0 + 100.0 * share) * _TAINT_SLOPE
+    return 0.5 * share + log(1.0 + 100.0 * share) * _TAINT_SLOPE
 
 
 def climb(value: float, start: float, full: float) -> float:

@@ -127,13 +127,14 @@ def young(f: Facts, c: s.Young) -> float:
     """Fire when a new payer sends money to a young account.
 
     Where no bank has told the opening, an account is as old as our memory of it;
-    that says something only if the payer has been seen for longer.
+    that says half as much, and only if the payer has been seen for longer.
     """
     if not is_new(f) or f[PAYEE_AGE] > c.age_s:
         return 0.0
-    if not f[_P_OPENING_TOLD] and f[_PAYER_SEEN] < c.age_s // 2:
+    told = 1.0 if f[_P_OPENING_TOLD] else 0.5
+    if told < 1.0 and f[_PAYER_SEEN] < c.age_s / 2:
         return 0.0
-    return c.weight * (1.0 - 0.5 * f[PAYEE_AGE] / c.age_s) * size_degree(f)
+    return c.weight * told * (1.0 - 0.5 * f[PAYEE_AGE] / c.age_s) * size_degree(f)
 
 
 def quick_spend(f: Facts, c: s.QuickSpend) -> float:
@@ -207,4 +208,4 @@ def tainted_payee(f: Facts, c: s.TaintedPayee) -> float:
     """Fire when money goes to an account that took in suspected money today."""
     if f[PAYEE_TAINT] < c.taint or f[PAYEE_IN_24H] <= 0:
         return 0.0
-    return c.weight * taint_degree(f[PAYEE_TAINT]) * freshness(f) * size_degree(f) * payee_degree(f)
+    return c.weight * taint_degree(f[PAYEE_TAINT]) * freshness(f) * payee_degree(f)

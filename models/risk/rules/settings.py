@@ -58,7 +58,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class TaintedForward(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Suspected money moves on; the weight is scaled by the suspected share."""
 
-    weight: Weight = 4.5
+    weight: Weight = 4.6
     taint: Share = 0.03
 
 
@@ -84,7 +84,7 @@ class FanOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class NoResidual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """不留余额: a debit within a day of a credit leaves almost nothing."""
 
-    weight: Weight = 0.5
+    weight: Weight = 1.0
     emptied: Share = 0.95
     within_s: Seconds = 86_400
 
@@ -92,21 +92,21 @@ class NoResidual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Dormant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """沉睡账户启用: money from a new payer wakes an account idle for ``idle_s`` (261号 speaks of 6 months)."""
 
-    weight: Weight = 0.8
+    weight: Weight = 1.5
     idle_s: Seconds = 90 * 86_400
 
 
 class Young(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Burst after onboarding: money from a new, longer known payer to an account not older than ``age_s``."""
 
-    weight: Weight = 0.6
+    weight: Weight = 1.5
     age_s: Seconds = 14 * 86_400
 
 
 class QuickSpend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Money of a stranger is soon paid to a new payee, at least ``part`` of the last credit."""
 
-    weight: Weight = 3.5
+    weight: Weight = 3.6
     within_s: Seconds = 3_600
     part: Share = 0.15
 
@@ -122,14 +122,14 @@ class Habitual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class QuickPayee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The payee passes on within minutes what it gets, in at least this share of its debits."""
 
-    weight: Weight = 0.8
+    weight: Weight = 0.6
     quick: Share = 0.15
 
 
 class CashOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Cash, goods or crypto right after a credit (车手)."""
 
-    weight: Weight = 3.0
+    weight: Weight = 2.5
     within_s: Seconds = 3_600
     drained: Share = 0.3
 
@@ -145,7 +145,7 @@ class RoundTrip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Structured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Repeated debits of about the same amount within a day, to a new payee."""
 
-    weight: Weight = 0.3
+    weight: Weight = 0.4
     alike: Count = 2
 
 
@@ -160,7 +160,7 @@ class UnderLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Collector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """跑分: several new payers send about the same amount within a day."""
 
-    weight: Weight = 0.3
+    weight: Weight = 0.4
     alike: Count = 3
     strangers: Count = 3
 
@@ -168,7 +168,7 @@ class Collector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class BusyTransit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The payee has passed on most of what it received today."""
 
-    weight: Weight = 0.3
+    weight: Weight = 0.4
     drained: Share = 0.6
     credits: Count = 1
 
@@ -176,7 +176,7 @@ class BusyTransit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class TaintedPayee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """More money goes where suspected money went today; the weight is scaled by the suspected share."""
 
-    weight: Weight = 3.0
+    weight: Weight = 2.4
     taint: Share = 0.03
 
 
@@ -191,7 +191,7 @@ class FirstLarge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class LargeFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """First payment to a payee of more than ``from_fen``, fully at ``full_fen`` (logarithmic)."""
 
-    weight: Weight = 1.7
+    weight: Weight = 1.8
     from_fen: Fen = 100_000
     full_fen: Fen = 10_000_000
 
@@ -199,7 +199,7 @@ class LargeFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class InCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The payer is in a call while paying a new payee (`domain.md` 3.2)."""
 
-    weight: Weight = 0.8
+    weight: Weight = 1.5
 
 
 class Night(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -221,7 +221,7 @@ class StepUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """小额试探: a small debit, then a large one within the hour (`domain.md` 3.1: CNY 100-500)."""
 
-    weight: Weight = 0.2
+    weight: Weight = 0.3
     small_fen: Fen = 50_000
     times: Times = 10.0
 
@@ -229,20 +229,20 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class NewDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Another device than before pays a new payee."""
 
-    weight: Weight = 0.9
+    weight: Weight = 1.0
 
 
 class Emptying(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The payer's savings go to a new payee."""
 
-    weight: Weight = 0.4
+    weight: Weight = 1.0
     emptied: Share = 0.8
 
 
 class Gather3006(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """分散转入集中转出 in 5 working days (Tx100405Mapper2: >= 3 credits, sums within 10 %, 3 x debits < credits)."""
 
-    weight: Weight = 0.2
+    weight: Weight = 0.3
     credits: Count = 3
     within: Share = 0.1
     times: Times = 3.0
@@ -276,7 +276,7 @@ class RuleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ``base`` is the log-odds of a transfer for which no rule speaks.
     """
 
-    base: float = -5.5
+    base: float = -5.7
 
     pass_through: PassThrough = PassThrough()
     transit: Transit = Transit()
