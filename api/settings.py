@@ -29,7 +29,7 @@ class ApiSettings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to serve on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to serve on; 0 takes a free one.")
     ready_file: Path | None = Field(default=None, description="Gets the base URL once the api answers.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
     clock: str = Field(default="", description="wall_origin_us:world_origin_us:speed; empty is the wall clock.")
     instance: str = Field(
         default="api",
@@ -48,7 +48,6 @@ class ApiSettings(BaseSettings):
     # --- intake
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="Longest request body.")
     max_batch: int = Field(default=1_000, ge=1, le=1_000, description="Most transfers in one batch.")
-    max_wait_ms: int = Field(default=5_000, ge=0, description="Longest wait for a decision that may be asked for.")
     confirm_timeout_s: Positive = Field(default=5.0, description="Wall time the broker may take to confirm.")
     linger_ms: float = Field(default=1.0, ge=0, le=100, description="How long the producer gathers records.")
     future_tolerance_s: float = Field(default=300.0, ge=0, description="How far in the future a transfer may lie.")

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterable
+from typing import Final
 
 from models.risk.assessment import StageTimes
 from telemetry.tracing import Headers, Spans, Trace, child_of, new_trace, trace_of
+
+POOL_BYTES: Final = 8_192
+
+
+class EntropyPool:
+    """Random bytes of the system, fetched many at a time: a system call for each id would cost more than the id."""
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._used = 0
+
+    def take(self, size: int) -> bytes:
+        """Return ``size`` bytes that nobody was given before."""
+        if self._used + size > len(self._bytes):
+            self._bytes, self._used = os.urandom(POOL_BYTES), 0
+        self._used += size
+        return self._bytes[self._used - size : self._used]
 
 
 class Traces:
@@ -16,12 +35,13 @@ class Traces:
         self._spans = spans
         self._sample = sample
         self._dice = random.Random(seed)
+        self._entropy = EntropyPool().take
 
     def of_transfer(self, parent: Trace | None) -> Trace:
         """Return the trace of one transfer: part of the bank's if its request had one, else a new one."""
         if parent is not None:
-            return child_of(parent)
-        return new_trace(sampled=self._sample > 0 and self._dice.random() < self._sample)
+            return child_of(parent, self._entropy)
+        return new_trace(self._entropy, sampled=self._sample > 0 and self._dice.random() < self._sample)
 
     def assessed(self, found: Iterable[tuple[StageTimes, Headers]]) -> None:
         """Export what both stages spent on sampled transfers."""

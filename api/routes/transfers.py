@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
 
 from api.auth import Principal
 from api.decoding import PostedTransfer, decode, decode_batch, decode_posted
-from api.errors import ApiError, Conflict, Forbidden, NotFound, Unavailable, Unprocessable
+from api.errors import ApiError, Conflict, FieldProblem, Forbidden, NotFound, Unavailable, Unprocessable
 from api.intake import Outcome, Status
 from api.replies import (
     BATCH_BODY,
@@ -38,17 +38,30 @@ MAX_WAIT_MS: Final = 5_000
 """Longest wait for a decision that may be asked for."""
 
 
+WAIT_PARAMETER: Final = {
+    "parameters": [
+        {
+            "name": "wait_ms",
+            "in": "query",
+            "description": "How long to wait for the decision, in milliseconds.",
+            "schema": {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_MS, "default": 0},
+        }
+    ]
+}
+
+
 @router.post(
     "/transfers",
     status_code=202,
-    openapi_extra=posts(PostedTransfer, EXAMPLE_TRANSFER),
+    openapi_extra=posts(PostedTransfer, EXAMPLE_TRANSFER) | WAIT_PARAMETER,
     responses=answers(Acceptance, "Accepted and confirmed by the broker.", 202)
     | answers(Acceptance, "Accepted, with the decision that was waited for."),
 )
-async def post_transfer(request: Request, wait_ms: Annotated[int, Query(ge=0, le=MAX_WAIT_MS)] = 0) -> Response:
+async def post_transfer(request: Request) -> Response:
     """Post one executed transfer. Posting it again with the same content gives the same answer."""
     principal, runtime = principal_of(request), runtime_of(request)
     try:
+        wait_ms = _wait_ms(request)
         transfer = decode(decode_posted, await request.body())
         _check(runtime, principal, transfer)
     except ApiError as error:
@@ -59,6 +72,17 @@ async def post_transfer(request: Request, wait_ms: Annotated[int, Query(ge=0, le
         (outcome,) = await runtime.intake.accept([transfer], trace)
         return _answer(transfer, _checked(transfer, outcome), None)
     return await _post_and_wait(runtime, transfer, trace, wait_ms / 1000)
+
+
+def _wait_ms(request: Request) -> int:
+    """Read the only query parameter by hand: this is the hot path, and FastAPI's way costs more than the rest."""
+    if not request.scope["query_string"]:
+        return 0
+    text = request.query_params.get("wait_ms", "0")
+    if not text.isascii() or not text.isdecimal() or len(text) > 6 or int(text) > MAX_WAIT_MS:
+        field = FieldProblem("/wait_ms", f"a whole number from 0 to {MAX_WAIT_MS} (in query)")
+        raise Unprocessable("invalid_field", f"{field.pointer}: {field.reason}", (field,))
+    return int(text)
 
 
 def _check(runtime: Runtime, principal: Principal, transfer: PostedTransfer) -> None:

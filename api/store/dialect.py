@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 
-def insert_if_new(connection: Connection, table: Table) -> Any:
+def insert_if_new(dialect: Connection | str, table: Table) -> Any:
     """Return an INSERT that leaves an existing row (by primary or unique key) as it is."""
-    return _insert(connection, table).on_conflict_do_nothing()
+    return _insert(dialect, table).on_conflict_do_nothing()
 
 
 def insert_or_replace(connection: Connection, table: Table, values: Mapping[str, Any]) -> Any:
@@ -21,5 +21,6 @@ def insert_or_replace(connection: Connection, table: Table, values: Mapping[str,
     return _insert(connection, table).values(**values).on_conflict_do_update(index_elements=keys, set_=changed)
 
 
-def _insert(connection: Connection, table: Table) -> Any:
-    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+def _insert(dialect: Connection | str, table: Table) -> Any:
+    name = dialect if isinstance(dialect, str) else dialect.dialect.name
+    return (sqlite if name == "sqlite" else postgresql).insert(table)

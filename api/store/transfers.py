@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -52,6 +53,12 @@ class AssessedRow(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str = ""
 
 
+@cache
+def _register_statement(dialect: str) -> Any:
+    """One statement object for all time, so that SQLAlchemy compiles it once."""
+    return insert_if_new(dialect, accepted).returning(accepted.c.transfer_id)
+
+
 def register(connection: Connection, rows: Sequence[Registration]) -> dict[str, Registered]:
     """Register transfers whose ids differ from each other; return each id's standing."""
     answer: dict[str, Registered] = {}
@@ -61,8 +68,8 @@ def register(connection: Connection, rows: Sequence[Registration]) -> dict[str, 
 
 
 def _register_chunk(connection: Connection, rows: Sequence[Registration]) -> dict[str, Registered]:
-    statement = insert_if_new(connection, accepted).values([msgspec.structs.asdict(row) for row in rows])
-    new = set(connection.execute(statement.returning(accepted.c.transfer_id)).scalars())
+    values = [msgspec.structs.asdict(row) for row in rows]
+    new = set(connection.execute(_register_statement(connection.dialect.name), values).scalars())
     answer = {row.transfer_id: Registered(Standing.NEW, row.accepted_wall_us) for row in rows if row.transfer_id in new}
     known = {row.transfer_id: row for row in rows if row.transfer_id not in new}
     if known:
@@ -91,7 +98,12 @@ def confirm(connection: Connection, transfer_ids: Iterable[str], wall_us: int) -
 def record_assessments(connection: Connection, rows: Sequence[AssessedRow], wall_us: int) -> None:
     """Store assessments; one that is there already stays as it is."""
     if rows:
-        connection.execute(insert_if_new(connection, assessments), [_values(row, wall_us) for row in rows])
+        connection.execute(_record_statement(connection.dialect.name), [_values(row, wall_us) for row in rows])
+
+
+@cache
+def _record_statement(dialect: str) -> Any:
+    return insert_if_new(dialect, assessments)
 
 
 def _values(row: AssessedRow, wall_us: int) -> dict[str, Any]:

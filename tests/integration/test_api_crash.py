@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -84,25 +84,49 @@ class ApiProcess:
             "SLUICE_RETRY_MAX_S": "0.2",
         }
         self.log = folder / "api.log"
+        self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> httpx.AsyncClient:
         """Start and return a client once it is ready."""
         self.ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "cli.main", "api", env=self.env, stdout=log, stderr=log
             )
+        self.process = process
 
         async def is_ready() -> bool:
-            assert self.process.returncode is None, self.log.read_text()
+            assert process.returncode is None, self.log.read_text()
             return self.ready.exists()
 
         await until(is_ready, 30.0)
         return httpx.AsyncClient(base_url=self.ready.read_text(), headers=JSON, timeout=10)
 
+    def end(self) -> None:
+        """Kill what a failed test has left running."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+
     async def kill(self, how: signal.Signals = signal.SIGKILL) -> int:
+        assert self.process is not None
         self.process.send_signal(how)
         return await asyncio.wait_for(self.process.wait(), 10)
+
+
+MakeApi = Callable[[str, int], ApiProcess]
+
+
+@pytest.fixture
+def make_api(tmp_path: Path) -> Iterator[MakeApi]:
+    made: list[ApiProcess] = []
+
+    def make(broker: str, bank_port: int) -> ApiProcess:
+        made.append(ApiProcess(tmp_path, broker, bank_port))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.end()
 
 
 async def order_state(client: httpx.AsyncClient, state: str) -> Any:
@@ -119,9 +143,9 @@ async def free_port() -> int:
 
 
 @pytest.mark.slow
-async def test_killed_between_commit_and_bank_call_the_command_goes_out_once(tmp_path: Path) -> None:
+async def test_killed_between_commit_and_bank_call_the_command_goes_out_once(make_api: MakeApi) -> None:
     broker, bank, port = EmbeddedBroker(), RealBank(), await free_port()
-    api = ApiProcess(tmp_path, broker.bootstrap, port)
+    api = make_api(broker.bootstrap, port)
     client = await api.start()
     Topics(broker.bootstrap).assess(assessed(transfer()))
     order = await order_state(client, "proposed")
@@ -136,10 +160,10 @@ async def test_killed_between_commit_and_bank_call_the_command_goes_out_once(tmp
 
 
 @pytest.mark.slow
-async def test_killed_while_the_bank_has_acted_the_command_is_not_repeated(tmp_path: Path) -> None:
+async def test_killed_while_the_bank_has_acted_the_command_is_not_repeated(make_api: MakeApi) -> None:
     broker, bank = EmbeddedBroker(), RealBank()
     async with serving(bank) as port:
-        api = ApiProcess(tmp_path, broker.bootstrap, port)
+        api = make_api(broker.bootstrap, port)
         client = await api.start()
         bank.hang.set()
         Topics(broker.bootstrap).assess(assessed(transfer()))
@@ -153,9 +177,9 @@ async def test_killed_while_the_bank_has_acted_the_command_is_not_repeated(tmp_p
 
 
 @pytest.mark.slow
-async def test_killed_under_load_every_accepted_transfer_is_on_the_topic(tmp_path: Path) -> None:
+async def test_killed_under_load_every_accepted_transfer_is_on_the_topic(make_api: MakeApi) -> None:
     broker = EmbeddedBroker()
-    api = ApiProcess(tmp_path, broker.bootstrap, 1)
+    api = make_api(broker.bootstrap, 1)
     client = await api.start()
     accepted: set[str] = set()
     posts = [transfer(payer_account=f"A{number % 50}") for number in range(300)]
@@ -199,9 +223,9 @@ def _id(message: Any) -> str:
 
 
 @pytest.mark.slow
-async def test_ten_megabytes_over_a_socket_are_refused_and_the_next_request_is_served(tmp_path: Path) -> None:
+async def test_ten_megabytes_over_a_socket_are_refused_and_the_next_request_is_served(make_api: MakeApi) -> None:
     broker = EmbeddedBroker()
-    api = ApiProcess(tmp_path, broker.bootstrap, 1)
+    api = make_api(broker.bootstrap, 1)
     client = await api.start()
 
     async def endless() -> AsyncIterator[bytes]:
