@@ -1,0 +1,159 @@
+"""The pages `docs/rules.md` and `docs/features.md`, written from the code so that they cannot drift.
+
+Written anew by ``python -c "from models.risk.pages import *; print(rules_page(), end='')" > docs/rules.md``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from models.risk.columns import CREDIT_COLUMNS, DEBIT_COLUMNS, FEATURE_SET, SCALES, Feature
+from models.risk.facts import FACTS
+from models.risk.peers import PEERS_KEPT
+from models.risk.profile import IDS_KEPT, LATE_TOLERANCE_S, MAX_PROFILE_BYTES, RECENT_KEPT
+from models.risk.rules.book import EDITION, RULES, Rule
+from models.risk.rules.settings import DEFAULT_RULES
+from models.risk.rules.texts import LISTED, TEXTS
+from models.risk.scorer import DEFAULT_BANDS
+from models.risk.windows import WINDOWS
+
+_RULES_HEAD = """# The rule book
+
+Each rule is a small pure function over the facts of a transfer (`models/risk/rules/`). It returns the log-odds it
+adds, at most its weight; the risk is the logistic of {base} and their sum, so it only grows with each ground. From
+{watch} on a transfer is watched, from {stop} on stopped. Edition {edition}; thresholds and weights can be set
+(`RuleSettings`, a JSON or TOML mapping), a weight of 0 switches a rule off, and every assessment names edition and
+thresholds by a digest.
+
+**Ours** means: no regulator gives a number (`domain.md` 3.1), the default is our choice. All weights are ours. They
+were chosen on simulated towns, so that honest life stays below a stop, and then rounded; the open set and labels of a
+live system play no part in them.
+
+Many rules scale their weight: by size (0.3 for 100 yuan, 1 from 10,000 on), by how new the pair is (1, 0.7 on its
+first day, 0.35 later), by the number of payers the account has had (1 up to 8, 0.3 from 80 on: a shop), and by
+whether a stranger's money came in today (1, else 0.5).
+
+Suspicion follows the money: a payee's profile keeps the suspected share of what it received (half-life 12 h), and M05
+and M18 read it. So the second hop is weighed with what the first one showed, without a graph on the critical path.
+
+In the first days of a new installation every account and pair is new, and novelty says little: post a history first,
+or let the brake hold Sluice to advice.
+
+"""
+
+_RULES_TABLE = """| code | section | weight | thresholds | what, and source | words (evidence in braces) |
+|---|---|---|---|---|---|
+"""
+
+_SOURCES = ("domain.md", "261号", "Tx100405")
+
+_LISTS_HEAD = """
+## Lists
+
+Black stops at once, whatever the score, and beats white; white beats any score; grey adds {grey} of log-odds.
+
+| code | words |
+|---|---|
+"""
+
+_CODES_TAIL = """
+`9999` (the platform's "other", free text) names what the detectors add to the rules. 3001, 3002 and 3003 are reports by
+people and banks, and 1001, 1002, 2001 facts about openings and lists: transfers do not show them, so no rule here does.
+"""
+
+
+def _cell(text: str) -> str:
+    return " ".join(inspect.cleandoc(text).split()).replace("|", "\\|")
+
+
+def _sourced(ground: str) -> str:
+    return ground if any(source in ground for source in _SOURCES) else f"{ground} Ours."
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def _rule_row(rule: Rule) -> str:
+    section: Any = getattr(DEFAULT_RULES, rule.section)
+    limits = {name: value for name, value in msgspec.structs.asdict(section).items() if name != "weight"}
+    wording = TEXTS[rule.code]
+    return _row(
+        (
+            rule.code,
+            f"`{rule.section}`",
+            str(section.weight),
+            _cell("; ".join(f"{name} {value}" for name, value in limits.items())),
+            _sourced(_cell(type(section).__doc__ or "")),
+            _cell(f"{wording.zh}<br>{wording.en}"),
+        )
+    )
+
+
+def rules_page() -> str:
+    """Return `docs/rules.md`."""
+    base, grey = DEFAULT_RULES.base, DEFAULT_RULES.grey.weight
+    head = _RULES_HEAD.format(base=base, watch=DEFAULT_BANDS.watch, stop=DEFAULT_BANDS.stop, edition=EDITION)
+    lists = "".join(_row((code, f"{zh}<br>{en}")) for code, (zh, en) in LISTED.items())
+    table = _RULES_TABLE + "".join(_rule_row(rule) for rule in RULES)
+    return head + table + _LISTS_HEAD.format(grey=grey) + lists + _CODES_TAIL
+
+
+_FEATURES_HEAD = """# Facts and features
+
+Feature set {feature_set}. **Facts** are the plain numbers that the two profiles know before a transfer is counted
+(`models/risk/facts.py`, {facts} of them); rules read facts, and the payer's facts travel with the transfer to the
+payee's side. **Features** are made from facts for a whole batch (`models/risk/features.py`), rounded to four decimals
+and recorded in every assessment; detectors read features. Only IEEE 754's exactly rounded operations are used, so the
+same facts give the same bytes on every machine and in every batch. No feature uses a label; the four `…_proven_…`
+count verdicts that were known when the transfer was scored.
+
+## Profiles and windows
+
+A profile takes at most {max_bytes:,} bytes, whatever its account does. Its clock is the latest event time seen and
+never goes back. A transfer at most {late_s:,} s behind the clock is placed where it belongs; a later one is flagged
+late, scored, and counted only in what has no window.
+
+| window | bucket | holds |
+|---|---|---|
+{windows}
+A window of n buckets holds the events whose bucket is one of the n that end with the clock's. Exactly kept are the
+last {recent} credits and {recent} debits, the last {peers} counterparties each way (with first and last contact), and
+the ids of the last {ids} debits, by which a re-posted transfer is recognised. Counterparties beyond that live on in a
+Bloom filter of two generations ("known before") and in seven daily bitmaps ("how many this week", linear counting).
+
+## Scales
+
+| scale | meaning |
+|---|---|
+{scales}"""
+
+
+def _feature_rows(columns: Iterable[Feature]) -> str:
+    rows = [
+        _row((f"`{c.name}`", c.scale, _cell(c.meaning), f"`{c.source}`" if c.source else "several")) for c in columns
+    ]
+    return "| feature | scale | meaning | made of |\n|---|---|---|---|\n" + "".join(rows)
+
+
+def features_page() -> str:
+    """Return `docs/features.md`."""
+    windows = [_row((f"{length:,} s", f"{unit:,} s", f"{length - unit:,} to {length:,} s")) for length, unit in WINDOWS]
+    head = _FEATURES_HEAD.format(
+        feature_set=FEATURE_SET,
+        facts=len(FACTS),
+        max_bytes=MAX_PROFILE_BYTES,
+        late_s=LATE_TOLERANCE_S,
+        windows="".join(windows),
+        recent=RECENT_KEPT,
+        peers=PEERS_KEPT,
+        ids=IDS_KEPT,
+        scales="".join(_row((name, meaning)) for name, meaning in SCALES.items()),
+    )
+    payer = f"\n## Known on the payer's side ({len(DEBIT_COLUMNS)})\n\n" + _feature_rows(DEBIT_COLUMNS)
+    payee = f"\n## Added on the payee's side ({len(CREDIT_COLUMNS)})\n\n" + _feature_rows(CREDIT_COLUMNS)
+    return head + payer + payee
