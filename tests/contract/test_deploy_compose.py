@@ -16,9 +16,12 @@ import yaml
 from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 
+from api.app import create_app
 from api.settings import ApiSettings
 from cli.main import app
+from simulators.bank import create_bank_app
 from simulators.settings import BankSettings, WorldSettings
+from simulators.world import create_world_app
 from stream.settings import TrainerSettings, WorkerSettings
 from tests.deploy_files import COMPOSE, DEPLOY, ROOT, VARIABLE, compose, example_env, interpolated, schema
 
@@ -221,6 +224,19 @@ def test_a_health_check_asks_where_the_program_answers(name: str, demo_env: dict
     if len(check) > 4:
         assert environment(name, demo_env)["SLUICE_READY_FILE"] == check[4]
     assert SERVICES[name]["tmpfs"] == ["/tmp"], "a ready file must not outlive its process"
+
+
+def test_the_health_and_metrics_pages_exist(tmp_path: Path) -> None:
+    settings = ApiSettings(broker="127.0.0.1:9", database_url=f"sqlite:///{tmp_path}/x.db", bank_url="http://bank")
+    apps = {
+        "api": create_app(settings),
+        "bank": create_bank_app(BankSettings()),
+        "world": create_world_app(WorldSettings()),
+    }
+    for name, built in apps.items():
+        paths = set(built.openapi()["paths"])
+        asked = urlsplit(SERVICES[name]["healthcheck"]["test"][3]).path
+        assert {asked, "/metrics"} <= paths, name
 
 
 def test_nothing_waits_for_what_cannot_become_healthy() -> None:
