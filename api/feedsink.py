@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 import structlog
 from confluent_kafka import Message
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from api.producer import BrokerAway, Record, TopicProducer
+from api.service.desk import Desk
+from api.service.reports import take_verdict
 from api.service.transactions import Transactor
 from api.service.triage import NOT_STOPPED, Taken, triage
-from api.store import transfers, verdicts
+from api.store import transfers
 from api.store.database import Priority
 from api.store.transfers import AssessedRow
 from api.traces import Traces
@@ -105,38 +105,36 @@ class FeedSink:
 
     def store(self, rows: Sequence[AssessedRow], labels: Sequence[Verdict]) -> list[Poison]:
         """Store assessments and verdicts in one transaction; return what cannot be stored; raise `StoreAway`."""
-        now_us = self._transactor.clock.now_us()
-
-        def work(connection: Connection) -> list[Verdict]:
-            self._brake.saw_transfers(now_us, len(rows))
-            transfers.record_assessments(connection, rows, wall_us())
-            return [each for each in labels if verdicts.record_verdict(connection, each, "topic")]
-
         try:
-            new = self._transactor.database.submit(work, Priority.BULK).result()
+            self._commit(rows, labels)
         except DBAPIError as error:
             log.error("a group of records cannot be stored as a whole", error=str(error.orig))
-            return [poison for row in rows if (poison := self._store_one(row))]
-        for (label, source), number in Counter((each.label, each.source) for each in new).items():
-            metrics.VERDICTS.labels(label, source).inc(number)
+            singly = [self._store_one([row], []) for row in rows] + [self._store_one([], [each]) for each in labels]
+            return [poison for poison in singly if poison is not None]
         return []
 
-    def _store_one(self, row: AssessedRow) -> Poison | None:
-        """Store one assessment; return it as poison if the database refuses it for its content."""
+    def _commit(self, rows: Sequence[AssessedRow], labels: Sequence[Verdict]) -> None:
+        def work(desk: Desk) -> list[Verdict]:
+            self._brake.saw_transfers(desk.now_us, len(rows))
+            transfers.record_assessments(desk.connection, rows, desk.wall_us)
+            return [each for each in labels if take_verdict(desk, each)]
 
-        def work(connection: Connection) -> None:
-            transfers.record_assessments(connection, [row], wall_us())
+        for each in self._transactor.run_now(work, Priority.BULK):
+            metrics.VERDICTS.labels(each.label, each.source).inc()
 
+    def _store_one(self, rows: Sequence[AssessedRow], labels: Sequence[Verdict]) -> Poison | None:
+        """Store one record; return it as poison if the database refuses it for its content."""
         try:
-            self._transactor.database.submit(work, Priority.BULK).result()
+            self._commit(rows, labels)
         except DBAPIError as error:
-            key = row.assessment.transfer.payee.encode()
+            topic = Topic.ASSESSMENTS if rows else Topic.VERDICTS
+            key = rows[0].assessment.transfer.payee if rows else labels[0].transfer_id
             return Poison(
-                topic=Topic.ASSESSMENTS.value,
+                topic=topic.value,
                 partition=-1,
                 offset=-1,
-                key=key,
-                value=row.body,
+                key=key.encode(),
+                value=rows[0].body if rows else encode(labels[0]),
                 reason="unstorable",
                 detail=str(error.orig),
             )

@@ -74,16 +74,16 @@ class Station:
 
 @asynccontextmanager
 async def station(
-    folder: Path,
+    home: Path | str,
     gateway: Gateway | None = None,
     *,
     clock: ManualClock | None = None,
     dispatch: bool = True,
     **limits: Any,
 ) -> AsyncIterator[Station]:
-    """Open the database in ``folder`` (again) and, with ``dispatch``, work on what its outbox holds."""
+    """Open the database (a folder's SQLite, or a URL) again and, with ``dispatch``, work on what its outbox holds."""
     clock = clock or ManualClock(T0)
-    database = Database(f"sqlite:///{folder}/desk.db")
+    database = Database(home if isinstance(home, str) else f"sqlite:///{home}/desk.db")
     upgrade(database.engine)
     database.start()
     desk = Station(database, gateway or FakeBank(clock.now_us), clock, **limits)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection
 
-from api.store import audit, lists, orders, outbox, publications
+from api.store import audit, lists, orders, outbox, publications, verdicts
 from models.control.commands import command_of
 from models.control.deadlines import Clocks, next_due
 from models.control.feedback import event_of
@@ -159,10 +159,11 @@ class Desk:
         self.effects.published = True
 
     def publish_control(self, account: AccountId) -> None:
-        """Tell all workers the list level and the strongest control of an account."""
+        """Tell all workers the list level, the strongest control and the proven fraud of an account."""
         bank, number = split_account_id(account)
         present = [each for each in orders.open_on_account(self.connection, bank, number) if is_present(each)]
         strongest = max(present, key=lambda each: _STRENGTH[each.control], default=None)
+        paid, received = verdicts.proven(self.connection, account)
         entry = ControlEntry(
             account=account,
             level=lists.level_of(self.connection, account),
@@ -170,6 +171,8 @@ class Desk:
             order_id=strongest.order_id if strongest else "",
             until_us=max((each.expire_us for each in present), default=0),
             updated_us=self.now_us,
+            proven_paid=paid,
+            proven_received=received,
         )
         self.publish(Topic.CONTROLS, account, entry)
 

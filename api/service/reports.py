@@ -16,6 +16,7 @@ from models.control.orders import order_id_of
 from models.control.policy import Action, decide
 from models.control.records import Actor, Order
 from models.control.states import AWAITING_BANK, IN_FORCE, OrderKind
+from models.money.types import AccountId
 from models.risk.assessment import Assessment, Band, Reason
 from models.wire import Topic, Verdict, VerdictLabel, decode_assessment
 
@@ -135,6 +136,16 @@ def _as_reported(assessment: Assessment) -> Assessment:
     return msgspec.structs.replace(assessment, band=Band.STOP, reasons=(reason, *assessment.reasons))
 
 
+def take_verdict(desk: Desk, verdict: Verdict) -> bool:
+    """Keep a verdict that came by its topic from another program; return whether it said something new."""
+    if not verdicts.record_verdict(desk.connection, verdict, "topic"):
+        return False
+    known = transfers.find_assessment(desk.connection, verdict.transfer_id)
+    for account in () if known is None else (known.payer, known.payee):
+        desk.publish_control(AccountId(account))
+    return True
+
+
 def label(desk: Desk, assessment: Assessment, verdict: VerdictLabel, source: str, actor: Actor, *, at_us: int) -> bool:
     """Record a verdict with the features as scored, for topic and audit; return whether it said something new."""
     transfer = assessment.transfer
@@ -149,6 +160,8 @@ def label(desk: Desk, assessment: Assessment, verdict: VerdictLabel, source: str
     if not verdicts.record_verdict(desk.connection, record, actor.name):
         return False
     desk.publish(Topic.VERDICTS, transfer.transfer_id, record)
+    for account in (transfer.payer, transfer.payee):
+        desk.publish_control(account)
     desk.note("verdict", transfer.transfer_id, actor, {"label": verdict, "source": source})
     held = orders.of_transfer(desk.connection, transfer.transfer_id) if verdict is VerdictLabel.HONEST else []
     stopped = any(order.kind is OrderKind.PROTECTIVE_STOP and order.stop_point_us for order in held)

@@ -305,6 +305,31 @@ async def test_verdicts_and_reports(database: Database) -> None:
     assert not await database.write(lambda c: verdicts.record_report(c, report))
 
 
+async def test_proven_fraud_by_account(database: Database) -> None:
+    first, second = transfer(payer_account="A", payee_account="B"), transfer(payer_account="B", payee_account="C")
+    found = [AssessedRow(assessment=assessed(each), body=b"{}") for each in (first, second)]
+    await database.write(lambda c: transfers.record_assessments(c, found, 1))
+
+    async def say(transfer_id: str, label: VerdictLabel, source: str) -> None:
+        verdict = Verdict(
+            transfer_id=transfer_id, label=label, source=source, decided_us=1, features=(), feature_set="f"
+        )
+        await database.write(lambda c: verdicts.record_verdict(c, verdict, "x"))
+
+    async def proven(account: str) -> tuple[int, int]:
+        return await database.read(lambda c: verdicts.proven(c, AccountId(account)))
+
+    for source in ("victim_report", "bank"):
+        await say(first.transfer_id, VerdictLabel.FRAUD, source)
+    await say(second.transfer_id, VerdictLabel.FRAUD, "victim_report")
+    await say("unknown", VerdictLabel.FRAUD, "bank")
+    assert [await proven(each) for each in ("icbc/A", "ccb/B", "icbc/B", "ccb/C")] == [(1, 0), (0, 1), (1, 0), (0, 1)]
+    await say(first.transfer_id, VerdictLabel.HONEST, "bank")
+    assert await proven("icbc/A") == (1, 0)
+    await say(first.transfer_id, VerdictLabel.HONEST, "analyst")
+    assert await proven("icbc/A") == (0, 0)
+
+
 async def test_trips(database: Database) -> None:
     trip = Trip(scope="bank:ccb", cap=Cap.PER_BANK, at_us=1, count=9)
     assert await database.write(lambda c: brake.record_trip(c, trip))

@@ -220,6 +220,7 @@ async def test_a_victims_report_labels_holds_and_drafts(api: Api) -> None:
     for subject in (missed, caught):
         assert (ours[subject.transfer_id].label, ours[subject.transfer_id].source) == ("fraud", "victim_report")
         assert ours[subject.transfer_id].features == (1.0, 2.5)
+    assert max(each.proven_received for each in await entries_of(api, missed, 2)) == 1
     assert code_of(await api.post("/v1/reports", {"transfer_ids": ["nosuch"]})) == (404, "not_assessed")
     strange = to_new_account(payer_bank="abc")
     api.topics.assess(assessed(strange, Band.ALLOW))

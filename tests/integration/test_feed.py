@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
-from api.store import transfers
+from api.store import transfers, verdicts
 from api.store.database import StoreAway
 from models.risk.assessment import Band
 from models.wire import Topic, Verdict, VerdictLabel, decode_dead_letter, encode
@@ -83,6 +84,26 @@ async def test_what_the_database_refuses_is_quarantined_alone(api: Api, monkeypa
 
     found = await api.topics.collect(Topic.DEAD_LETTERS, there)
     assert there(found)
+
+
+async def test_a_verdict_the_database_refuses_is_quarantined_too(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = verdicts.record_verdict
+
+    def refused(connection: Any, verdict: Verdict, by: str) -> bool:
+        if verdict.transfer_id == "strange":
+            connection.execute(text("INSERT INTO verdicts (transfer_id) VALUES (NULL)"))
+        return real(connection, verdict, by)
+
+    monkeypatch.setattr(verdicts, "record_verdict", refused)
+    for name in ("strange", "usual"):
+        verdict = Verdict(
+            transfer_id=name, label=VerdictLabel.FRAUD, source="bank", decided_us=1, features=(), feature_set="f1"
+        )
+        api.topics.put(Topic.VERDICTS, name, verdict)
+    await until(lambda: api.runtime.database.read(lambda c: verdicts.of_transfer(c, "usual")))
+    found = await api.topics.collect(Topic.DEAD_LETTERS, lambda found: b"strange" in {each.key() for each in found})
+    (letter,) = [decode_dead_letter(each.value()) for each in found if each.key() == b"strange"]
+    assert (letter.topic, letter.reason) == (Topic.VERDICTS, "unstorable")
 
 
 async def test_a_database_that_is_away_is_waited_for_and_nothing_is_skipped(

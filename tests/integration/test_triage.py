@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,34 @@ from models.control.states import OrderKind
 from models.risk.assessment import Assessment, Band, Reason
 from tests.apikit import FakeBank, assessed, transfer, until
 from tests.deskkit import Station, station
+from tests.pgkit import PostgresServer
 
 OPS = Actor("ops")
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    if request.param == "sqlite":
+        return tmp_path
+    url: str = request.getfixturevalue("postgres").new_database()
+    return url
 
 
 def suspicious(rule: str = "3006", **changes: Any) -> Assessment:
     return assessed(transfer(**changes), reasons=(Reason(code=rule, weight=1.0, zh="可疑", en="suspicious"),))
 
 
-async def test_a_redelivered_assessment_makes_nothing_new(tmp_path: Path) -> None:
+async def test_a_redelivered_assessment_makes_nothing_new(home: Path | str) -> None:
     found = suspicious()
     bank = FakeBank()
-    async with station(tmp_path, bank) as desk:
+    async with station(home, bank) as desk:
         (first,) = await desk.triage(found)
         await desk.reach(first.order_id, "applied")
         again = await desk.triage(found, found)
@@ -38,9 +55,9 @@ async def test_a_redelivered_assessment_makes_nothing_new(tmp_path: Path) -> Non
     assert len(bank.sent) == 1
 
 
-async def test_each_credit_gets_its_own_amount_hold_until_the_account_is_blocked(tmp_path: Path) -> None:
+async def test_each_credit_gets_its_own_amount_hold_until_the_account_is_blocked(home: Path | str) -> None:
     bank = FakeBank(control=ControlKind.AMOUNT_HOLD)
-    async with station(tmp_path, bank) as desk:
+    async with station(home, bank) as desk:
         taken = [(await desk.triage(suspicious()))[0] for _ in range(8)]
         holds = [each for each in taken if each.action is Action.ORDER]
         assert len(holds) == 6
@@ -52,8 +69,8 @@ async def test_each_credit_gets_its_own_amount_hold_until_the_account_is_blocked
     assert len(bank.sent) == 6
 
 
-async def test_one_freeze_draft_for_all_holds_of_an_account(tmp_path: Path) -> None:
-    async with station(tmp_path) as desk:
+async def test_one_freeze_draft_for_all_holds_of_an_account(home: Path | str) -> None:
+    async with station(home) as desk:
         for amount in (100, 250):
             (taken,) = await desk.triage(suspicious(amount_fen=amount))
             await desk.reach(taken.order_id, "applied")
@@ -61,10 +78,10 @@ async def test_one_freeze_draft_for_all_holds_of_an_account(tmp_path: Path) -> N
     assert [(each.state, each.amount_fen, len(each.transfer_ids)) for each in drafts] == [("draft", 350, 2)]
 
 
-async def test_a_list_change_after_scoring_counts(tmp_path: Path) -> None:
+async def test_a_list_change_after_scoring_counts(home: Path | str) -> None:
     found = suspicious()
     values = {"account": found.transfer.payee, "level": "white", "reason": "r", "maker": "a", "checker": "b"}
-    async with station(tmp_path) as desk:
+    async with station(home) as desk:
         await desk.database.write(lambda c: lists.put_level(c, values))
         (taken,) = await desk.triage(found)
     assert (taken.action, taken.why) == (Action.WITHHELD, Why.WHITE_LISTED)
@@ -74,9 +91,9 @@ async def trips(desk: Station) -> list[str]:
     return [each.scope for each in await desk.database.read(brake_store.trips)]
 
 
-async def test_a_broken_rule_trips_the_brake_for_itself_only_and_a_person_rearms(tmp_path: Path) -> None:
+async def test_a_broken_rule_trips_the_brake_for_itself_only_and_a_person_rearms(home: Path | str) -> None:
     bank = FakeBank()
-    async with station(tmp_path, bank, per_rule_minute=3) as desk:
+    async with station(home, bank, per_rule_minute=3) as desk:
         broken = [(await desk.triage(suspicious("9999", payee_account=f"A{n}")))[0] for n in range(5)]
         assert [each.action for each in broken] == [Action.ORDER] * 3 + [Action.WITHHELD] * 2
         assert broken[-1].why is Why.BRAKE
@@ -94,27 +111,29 @@ async def test_a_broken_rule_trips_the_brake_for_itself_only_and_a_person_rearms
         assert report.breach == ""
 
 
-async def test_a_trip_outlives_the_process(tmp_path: Path) -> None:
-    async with station(tmp_path, per_minute=1) as desk:
+async def test_a_trip_outlives_the_process(home: Path | str) -> None:
+    async with station(home, per_minute=1) as desk:
         await desk.triage(suspicious(payee_account="A"), suspicious(payee_account="B"))
         assert await trips(desk) == ["all"]
-    async with station(tmp_path, per_minute=1) as desk:
+    async with station(home, per_minute=1) as desk:
         desk.brake.trips = {each.scope: each for each in await desk.database.read(brake_store.trips)}
         (taken,) = await desk.triage(suspicious(payee_account="C"))
         assert taken.why is Why.BRAKE
 
 
 @pytest.mark.parametrize("band", [Band.ALLOW, Band.WATCH])
-async def test_nothing_happens_below_the_stop_band(tmp_path: Path, band: Band) -> None:
+async def test_nothing_happens_below_the_stop_band(home: Path | str, band: Band) -> None:
     bank = FakeBank()
-    async with station(tmp_path, bank) as desk:
+    async with station(home, bank) as desk:
         (taken,) = await desk.triage(assessed(transfer(), band))
         assert taken.action is Action.NONE
     assert bank.sent == []
 
 
-async def test_state_audit_and_command_are_committed_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with station(tmp_path) as desk:
+async def test_state_audit_and_command_are_committed_together(
+    home: Path | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with station(home) as desk:
         monkeypatch.setattr("api.service.desk.outbox.enqueue", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             await desk.triage(suspicious())

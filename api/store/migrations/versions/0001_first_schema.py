@@ -137,6 +137,10 @@ verdicts = Table(
     Column("label", String(8), nullable=False),
     Column("decided_by", String(64), nullable=False),
     _us("decided_us"),
+    Column("payer", String(_ACCOUNT), nullable=False, server_default=""),
+    Column("payee", String(_ACCOUNT), nullable=False, server_default=""),
+    Index("ix_verdicts_payer", "payer", **_when("label = 'fraud'")),
+    Index("ix_verdicts_payee", "payee", **_when("label = 'fraud'")),
 )
 
 reports = Table(
