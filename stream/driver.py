@@ -18,6 +18,7 @@ import faust
 from aiokafka.consumer.group_coordinator import OffsetCommitRequest
 from aiokafka.errors import GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError, for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.streams import Stream
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as stock
@@ -269,11 +270,36 @@ class Transport(stock.Transport):
         self.on_positions = on_positions
 
 
+class KnownPartitions(NamedTuple):
+    """What the assignor needs of metadata: our topics have one number of partitions, which was checked at the start."""
+
+    partitions: int
+
+    def partitions_for_topic(self, _topic: str) -> set[int]:
+        """Return the partitions of any topic of the stages."""
+        return set(range(self.partitions))
+
+
+class StageAssignor(PartitionAssignor):
+    """Faust's assignor that does not forget a topic of which the broker has told nothing yet.
+
+    A leader that joins just after a broker's start may lack metadata. The stock
+    assignor then ignores the topic, and nobody owns its partitions until the
+    metadata are refreshed for some other reason, minutes later.
+    """
+
+    def assign(self, cluster: Any, member_metadata: Any) -> Any:  # noqa: ARG002 - what it knows may be incomplete
+        """Return who owns which partition."""
+        known = KnownPartitions(cast("StreamApp", self.app).partitions)
+        return super().assign(cast(Any, known), member_metadata)
+
+
 class StreamApp(faust.App):
     """A Faust app with our driver and the cure of `stream.flow`."""
 
     def __init__(self, *args: Any, settings: WorkerSettings, **kwargs: Any) -> None:
         self._sluice = settings
+        self.partitions = settings.partitions
         self.on_positions: Positions = lambda _positions: None
         super().__init__(*args, **kwargs)
 
@@ -311,6 +337,7 @@ def create_app(settings: WorkerSettings) -> StreamApp:
         autodiscover=False,
         web_enabled=False,
         Stream=BatchStream,
+        PartitionAssignor=StageAssignor,
         topic_partitions=settings.partitions,
         topic_replication_factor=settings.replication,
         topic_allow_declare=False,

@@ -172,7 +172,7 @@ class LocalKafka:
             template.substitute(PORT=self._port, CONTROLLER_PORT=self._controller_port, DATA=self._home / "data")
         )
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(draft))
+        command = self._java("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(draft))
         done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S, check=False)  # noqa: S603
         if done.returncode:
             raise KafkaUnavailable(f"the broker's storage could not be formatted:\n{done.stderr[-2000:]}")
