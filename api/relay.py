@@ -15,7 +15,6 @@ from api.producer import BrokerAway, Record, TopicProducer
 from api.service.desk import Effects
 from api.store import publications
 from api.store.database import Database, StoreAway
-from telemetry.clock import wall_us
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +23,7 @@ IDLE_S: Final = 1.0
 
 
 class Relay:
-    """One task: read what waits, send it, note it as published."""
+    """One task: read what waits, send it, remove it."""
 
     def __init__(self, database: Database, producer: TopicProducer) -> None:
         self._database = database
@@ -53,7 +52,7 @@ class Relay:
         await self._producer.send_all([Record(each.topic, each.key, each.value) for each in waiting])
         ids = [each.id for each in waiting]
         if ids:
-            await self._database.write(lambda connection: publications.published(connection, ids, wall_us()))
+            await self._database.write(lambda connection: publications.remove(connection, ids))
         return len(ids)
 
     async def _doze(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select
 
 from api.store.tables import publications
 from models.wire import Topic, encode
@@ -30,10 +30,10 @@ def publish(connection: Connection, topic: Topic, key: str, record: msgspec.Stru
 def unpublished(connection: Connection, limit: int) -> list[Publication]:
     """Return records that wait, in the order they were made."""
     columns = (publications.c.id, publications.c.topic, publications.c.key, publications.c.value)
-    statement = select(*columns).where(publications.c.published_wall_us == 0).order_by(publications.c.id).limit(limit)
+    statement = select(*columns).order_by(publications.c.id).limit(limit)
     return [Publication(*row) for row in connection.execute(statement)]
 
 
-def published(connection: Connection, ids: Sequence[int], wall_us: int) -> None:
-    """Note that the broker has confirmed records."""
-    connection.execute(update(publications).where(publications.c.id.in_(ids)).values(published_wall_us=wall_us))
+def remove(connection: Connection, ids: Sequence[int]) -> None:
+    """Forget records that the broker has confirmed."""
+    connection.execute(delete(publications).where(publications.c.id.in_(ids)))

@@ -125,10 +125,8 @@ publications = Table(
     Column("key", LargeBinary, nullable=False),
     Column("value", LargeBinary, nullable=False),
     _us("created_wall_us"),
-    _us("published_wall_us"),
-    Index("ix_publications_pending", "id", **_when("published_wall_us = 0")),
 )
-"""Records for topics (``controls``, ``verdicts``), committed with the state they follow from."""
+"""Records for topics (``controls``, ``verdicts``), committed with the state they follow from, removed once sent."""
 
 verdicts = Table(
     "verdicts",

@@ -269,7 +269,7 @@ async def test_publications_keep_their_order(database: Database) -> None:
         await database.write(lambda c, entry=entry: publications.publish(c, Topic.CONTROLS, entry.account, entry, 1))
     waiting = await database.read(lambda c: publications.unpublished(c, 2))
     assert [each.key for each in waiting] == [b"ccb/0", b"ccb/1"]
-    await database.write(lambda c: publications.published(c, [each.id for each in waiting], 9))
+    await database.write(lambda c: publications.remove(c, [each.id for each in waiting]))
     assert [each.key for each in await database.read(lambda c: publications.unpublished(c, 9))] == [b"ccb/2"]
 
 

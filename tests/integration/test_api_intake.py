@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from api.store.database import StoreAway
 from models.money.types import Transfer
 from models.wire import Topic, decode_transfer
 from stream.broker import EmbeddedBroker
@@ -296,6 +297,26 @@ async def test_bank_sees_its_own_transfers_only(api: Api) -> None:
     path = f"/v1/transfers/{subject['transfer_id']}"
     assert (await api.get(path, who="icbc"))["status"] == "accepted"
     assert (await api.get("/v1/transfers/none", who="icbc")).status_code == 404
+
+
+async def test_database_away_is_503_and_nothing_is_sent(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_args: Any) -> Any:
+        raise StoreAway("away")
+
+    subject = body()
+    monkeypatch.setattr(api.runtime.database, "submit", away)
+    response = await api.post("/v1/transfers", subject, who="icbc")
+    assert (response.status_code, problem_of(response)["code"]) == (503, "database_away")
+    assert "retry-after" in response.headers
+    monkeypatch.undo()
+    assert (await api.post("/v1/transfers", subject, who="icbc")).json()["status"] == "accepted"
+
+
+async def test_an_error_of_ours_is_a_problem_and_is_logged(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.runtime.intake, "accept", lambda *_: 1 / 0)
+    response = await api.post("/v1/transfers", body(), who="icbc")
+    assert (response.status_code, problem_of(response)["code"]) == (500, "internal")
+    assert "division" not in response.text
 
 
 async def test_broker_away_is_503_and_the_repost_is_taken_once(tmp_path: Any) -> None:

@@ -125,8 +125,6 @@ publications = Table(
     Column("key", LargeBinary, nullable=False),
     Column("value", LargeBinary, nullable=False),
     _us("created_wall_us"),
-    _us("published_wall_us"),
-    Index("ix_publications_pending", "id", **_when("published_wall_us = 0")),
 )
 
 verdicts = Table(
