@@ -37,7 +37,7 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     boosting: BoostingSettings = DEFAULT_BOOSTING
     first_forest_frauds: int = 20
     """No trees before this many confirmed frauds."""
-    growth: float = 1.3
+    growth: float = 1.5
     """Refit when the confirmed frauds have grown by this factor,"""
     longest_gap_us: int = 14 * DAY_US
     """or when this much time has passed and there are new ones,"""

@@ -1,0 +1,214 @@
+"""The back-test: files of labelled transfers through the worker's scoring code, judged honestly.
+
+Labels, typologies and cases reach the judge here and, when a delay is given,
+the learner that much event time later; never the scorer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import queue
+import resource
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import msgspec
+
+from models.risk.columns import FEATURE_SET
+from models.risk.evaluation import (
+    Calibration,
+    Figures,
+    Judged,
+    TypologyFigures,
+    calibration,
+    figures,
+    typology_figures,
+)
+from models.risk.learning.learner import Health
+from models.risk.rules.book import RuleBook
+from models.risk.rules.settings import DEFAULT_RULES
+from simulators.labels import Selection
+from simulators.refits import Refitter
+from simulators.replay_engine import Engine, EngineSettings
+from simulators.replay_record import Recorder, Story
+from simulators.transferfile import TransferFile, digest_of_file, read_cases
+
+DAY_US: Final = 86_400_000_000
+LAST_SHARE: Final = 0.4
+FIRST_SKIPPED: Final = 0.05
+PROGRESS_EVERY_S: Final = 0.5
+SEED: Final = 7
+
+Progress = Callable[[Path, int, float], None]
+"""Told of file, rows so far and the share of the file read; called from the caller's own thread."""
+
+
+class BacktestOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `run_backtest` is to do.
+
+    ``labels_delay_us`` None: no labels at all. ``cases`` names the ring of each
+    fraud row, the same file for all. ``state_dir`` keeps finished files, so that a
+    run that was cut short goes on with the next one. ``processes`` 0: all cores.
+    """
+
+    labels_delay_us: int | None = DAY_US
+    cases: Path | None = None
+    state_dir: Path | None = None
+    processes: int = 0
+    seed: int = SEED
+    selection: Selection | None = None
+    use_proven: bool = True
+
+
+class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON of ``sluice backtest --json`` for one file; ``story`` is only for the report."""
+
+    set: str
+    rows: int
+    fraud: int
+    labels_delay_days: float | None
+    last40: Figures
+    by_typology: dict[str, TypologyFigures]
+    stream: Figures
+    calibration: Calibration
+    us_per_transfer: dict[str, float]
+    learning_us: float
+    seconds: float
+    memory_mb: float
+    feature_set: str
+    rule_book: str
+    health: Health
+    story: Story | None = None
+
+    def public(self) -> BacktestResult:
+        """Return the result without the report's material."""
+        return msgspec.structs.replace(self, story=None)
+
+
+def run_backtest(
+    files: Sequence[Path], options: BacktestOptions, progress: Progress | None = None
+) -> list[BacktestResult]:
+    """Run each file and return results in the order of ``files``; several files on all cores.
+
+    Raise `TransferFileError` for a file that breaks the CSV contract.
+    """
+    tell = progress if progress is not None else _silent
+    cores = options.processes or os.cpu_count() or 1
+    if len(files) == 1:
+        return [_run_kept(files[0], options, beside=cores > 1, tell=tell)]
+    return _run_beside(files, options, min(cores, len(files)), tell)
+
+
+def _run_beside(
+    files: Sequence[Path], options: BacktestOptions, processes: int, tell: Progress
+) -> list[BacktestResult]:
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        news: queue.Queue[tuple[Path, int, float]] = manager.Queue()
+        with ProcessPoolExecutor(processes, context) as pool:
+            running: list[Future[BacktestResult]] = [pool.submit(_run_telling, path, options, news) for path in files]
+            left = set(running)
+            while left:
+                _, left = wait(left, timeout=PROGRESS_EVERY_S, return_when=FIRST_COMPLETED)
+                while not news.empty():
+                    tell(*news.get())
+            return [future.result() for future in running]
+
+
+def _run_telling(path: Path, options: BacktestOptions, news: Any) -> BacktestResult:
+    return _run_kept(path, options, beside=False, tell=lambda *what: news.put(what))
+
+
+def _silent(path: Path, rows: int, share: float) -> None:
+    """Tell nobody."""
+
+
+def _run_kept(path: Path, options: BacktestOptions, *, beside: bool, tell: Progress) -> BacktestResult:
+    """Return the kept result of this file, code and options, or run and keep it."""
+    if options.state_dir is None:
+        return run_file(path, options, beside=beside, tell=tell)
+    kept = options.state_dir / f"{_key(path, options)}.msgpack"
+    if kept.exists():
+        result = msgspec.msgpack.decode(kept.read_bytes(), type=BacktestResult)
+        tell(path, result.rows, 1.0)
+        return result
+    result = run_file(path, options, beside=beside, tell=tell)
+    options.state_dir.mkdir(parents=True, exist_ok=True)
+    partial = kept.with_suffix(".partial")
+    partial.write_bytes(msgspec.msgpack.encode(result))
+    partial.replace(kept)
+    return result
+
+
+def _key(path: Path, options: BacktestOptions) -> str:
+    """Return a name for everything a result depends on: bytes of the inputs, options, code."""
+    parts = [digest_of_file(path), path.name, FEATURE_SET, RuleBook(DEFAULT_RULES).version, code_digest()]
+    parts += [str(options.labels_delay_us), str(options.seed), str(options.selection), str(options.use_proven)]
+    parts += [digest_of_file(options.cases)] if options.cases is not None else []
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def code_digest() -> str:
+    """Return the SHA-256 of the sources that make and judge scores."""
+    here = Path(__file__).resolve().parent
+    sources = [*sorted((here.parent / "models").rglob("*.py")), *sorted(here.glob("re*.py")), here / "labels.py"]
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+
+
+def run_file(path: Path, options: BacktestOptions, *, beside: bool, tell: Progress = _silent) -> BacktestResult:
+    """Replay one file here; ``beside`` refits the trees in a second process (same result)."""
+    began = perf_counter()
+    cases = read_cases(options.cases) if options.cases is not None else {}
+    source = TransferFile(path)
+    recorder = Recorder(cases, lambda rows: tell(path, rows, source.share))
+    settings = EngineSettings(
+        labels_delay_us=options.labels_delay_us,
+        seed=options.seed,
+        selection=options.selection,
+        use_proven=options.use_proven,
+    )
+    engine = Engine(settings, Refitter(beside=beside))
+    engine.run(source.rows(), recorder.tell)
+    result = _judge(path, options, recorder, engine, seconds=perf_counter() - began)
+    tell(path, result.rows, 1.0)
+    return result
+
+
+def _judge(
+    path: Path, options: BacktestOptions, recorder: Recorder, engine: Engine, *, seconds: float
+) -> BacktestResult:
+    judged = recorder.judged()
+    rows = len(judged.risks)
+    last = judged.part(int(rows * (1 - LAST_SHARE)))
+    delay_us = options.labels_delay_us
+    return BacktestResult(
+        set=path.name.removesuffix(".gz").removesuffix(".csv"),
+        rows=rows,
+        fraud=int(judged.fraud.sum()),
+        labels_delay_days=None if delay_us is None else delay_us / DAY_US,
+        last40=figures(last, seed=options.seed),
+        by_typology=typology_figures(last),
+        stream=figures(judged.part(int(rows * FIRST_SKIPPED)), seed=options.seed),
+        calibration=calibration(last),
+        us_per_transfer=engine.us_per_transfer(rows),
+        learning_us=engine.learning_us(rows),
+        seconds=round(seconds, 2),
+        memory_mb=round(_peak_mb(), 1),
+        feature_set=FEATURE_SET,
+        rule_book=RuleBook(DEFAULT_RULES).version,
+        health=engine.learner.health(),
+        story=recorder.story(last_from=rows - len(last.risks)),
+    )
+
+
+def _peak_mb() -> float:
+    """Return the peak memory of this process and its largest ended child (ru_maxrss is in KiB on Linux)."""
+    return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+
+
+__all__ = ["BacktestOptions", "BacktestResult", "Judged", "run_backtest", "run_file"]

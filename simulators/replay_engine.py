@@ -1,0 +1,217 @@
+"""One file through the worker's scoring code, in arrival order, labels late.
+
+Progressive: a transfer's features come only from earlier ones, it is scored
+before anything is learned from it, and its label reaches the learner only
+``labels_delay_us`` of event time later. Panels change between chunks, as a
+worker's do between batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from time import thread_time_ns
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from models.money.types import AccountId
+from models.risk.assessment import AccountLists, Assessment
+from models.risk.calibration import threshold_for_budget
+from models.risk.features import FEATURE_NAMES
+from models.risk.learning.learner import DEFAULT_LEARNING, Learner, LearnerSettings
+from models.risk.panel import Panel, PanelScores
+from models.risk.profile import EMPTY_PROFILE, AccountProfile
+from models.risk.rules.book import RuleBook
+from models.risk.rules.settings import DEFAULT_RULES
+from models.risk.scorer import Draft, Scorer
+from simulators.labels import Label, LabelQueue, Proven, Selection, label_weight
+from simulators.refits import Refitter
+from simulators.transferfile import FileRow
+
+Floats = npt.NDArray[np.float64]
+
+CHUNK_ROWS: Final = 256
+"""Rows judged at once, the size of a busy worker's batch."""
+
+PANEL_ROWS: Final = 2_048
+"""Rows after which the latest panel is taken into use, as from the topic ``models``."""
+
+RULES_EVERY: Final = 64
+"""The rules of every 64th transfer are run once more to tell their cost."""
+
+BUDGET_ROWS: Final = 20_000
+"""Selective labels: the alert threshold is that of the latest this many transfers."""
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a replay learns. ``labels_delay_us`` None: no labels at all."""
+
+    labels_delay_us: int | None
+    seed: int
+    selection: Selection | None = None
+    use_proven: bool = True
+    learning: LearnerSettings = DEFAULT_LEARNING
+
+
+class Costs(msgspec.Struct):
+    """Thread CPU time in nanoseconds, summed over all rows."""
+
+    sides_ns: int = 0
+    judge_ns: int = 0
+    detectors_ns: int = 0
+    learning_ns: int = 0
+    rules_ns: int = 0
+    rules_runs: int = 0
+
+
+class TimedPanel:
+    """A panel that adds its CPU time to ``costs``."""
+
+    def __init__(self, panel: Panel, costs: Costs) -> None:
+        self._panel, self._costs = panel, costs
+        self.version = panel.version
+
+    def score(self, rows: Floats, rule_risks: Floats) -> PanelScores:
+        """Return what the panel says."""
+        began = thread_time_ns()
+        spoken = self._panel.score(rows, rule_risks)
+        self._costs.detectors_ns += thread_time_ns() - began
+        return spoken
+
+
+class Engine:
+    """Scores and learns; `run` drives it over a file's rows."""
+
+    def __init__(self, settings: EngineSettings, refitter: Refitter) -> None:
+        self._settings = settings
+        self._refitter = refitter
+        self._learner = Learner(seed=settings.seed, settings=settings.learning)
+        self.costs = Costs()
+        self._scorer = Scorer(panel=TimedPanel(self._learner.panel(), self.costs))
+        self._book = RuleBook(DEFAULT_RULES)
+        self._profiles: dict[AccountId, AccountProfile] = {}
+        self._labels, self._proven = LabelQueue(), Proven()
+        self._now_us = 0
+        self._row = 0
+        self._panel_row = 0
+        self._recent: list[float] = []
+
+    @property
+    def learner(self) -> Learner:
+        """The learner, for its health."""
+        return self._learner
+
+    def us_per_transfer(self, rows: int) -> dict[str, float]:
+        """Return CPU microseconds per transfer on one core, by part; features take all that is no other part's."""
+        costs, count = self.costs, max(rows, 1)
+        total = (costs.sides_ns + costs.judge_ns) / count / 1_000
+        rules = costs.rules_ns / max(costs.rules_runs, 1) / 1_000
+        detectors = costs.detectors_ns / count / 1_000
+        parts = {"features": total - rules - detectors, "rules": rules, "detectors": detectors, "total": total}
+        return {name: round(us, 2) for name, us in parts.items()}
+
+    def learning_us(self, rows: int) -> float:
+        """Return CPU microseconds per transfer spent on learning, refits included."""
+        return round((self.costs.learning_ns + self._refitter.cpu_beside_ns) / max(rows, 1) / 1_000, 2)
+
+    def run(self, rows: Iterable[FileRow], tell: Callable[[list[FileRow], list[Assessment | None]], None]) -> None:
+        """Score all rows; ``tell`` gets each chunk with its assessments (None: a re-posted transfer)."""
+        stream = iter(rows)
+        while chunk := list(islice(stream, CHUNK_ROWS)):
+            assessments = self._score(chunk)
+            tell(chunk, assessments)
+            self._learn(chunk, assessments)
+            self._row += len(chunk)
+        self._refitter.close()
+
+    def _score(self, chunk: list[FileRow]) -> list[Assessment | None]:
+        began = thread_time_ns()
+        drafts = [self._draft(row) for row in chunk]
+        drafted = thread_time_ns()
+        known = [draft for draft in drafts if draft is not None]
+        judged = iter(self._scorer.judge(known))
+        ended = thread_time_ns()
+        self.costs.sides_ns += drafted - began
+        self.costs.judge_ns += ended - drafted
+        self._time_rules(known)
+        return [None if draft is None else next(judged) for draft in drafts]
+
+    def _draft(self, row: FileRow) -> Draft | None:
+        transfer = row.transfer
+        self._now_us = max(self._now_us, transfer.occurred_us)
+        lists = self._lists(row)
+        payer, payee, profiles = transfer.payer, transfer.payee, self._profiles
+        debited = self._scorer.debit(profiles.get(payer, EMPTY_PROFILE), transfer)
+        profiles[payer] = debited.profile
+        if debited.view is None:
+            return None
+        credited = self._scorer.credit(profiles.get(payee, EMPTY_PROFILE), transfer, debited.view, lists)
+        profiles[payee] = credited.profile
+        return credited.draft
+
+    def _lists(self, row: FileRow) -> AccountLists:
+        delay_us = self._settings.labels_delay_us
+        if delay_us is None or not self._settings.use_proven:
+            return AccountLists()
+        return self._proven.lists(row.transfer, self._now_us)
+
+    def _time_rules(self, drafts: list[Draft]) -> None:
+        sample = [draft.facts for draft in drafts[::RULES_EVERY]]
+        began = thread_time_ns()
+        for facts in sample:
+            self._book.hits(facts)
+        self.costs.rules_ns += thread_time_ns() - began
+        self.costs.rules_runs += len(sample)
+
+    def _learn(self, chunk: list[FileRow], assessments: list[Assessment | None]) -> None:
+        began = thread_time_ns()
+        features = np.array([one.features for one in assessments if one is not None]).reshape(-1, len(FEATURE_NAMES))
+        self._learner.observe(features, at_us=self._now_us)
+        if self._settings.labels_delay_us is not None:
+            self._await_labels(chunk, assessments, self._settings.labels_delay_us)
+            self._take_labels()
+            self._refitter.step(self._learner, row=self._row, now_us=self._now_us)
+        if self._row < PANEL_ROWS or self._row - self._panel_row >= PANEL_ROWS:
+            self._panel_row = self._row
+            self._scorer = self._scorer.with_panel(TimedPanel(self._learner.panel(), self.costs))
+        self.costs.learning_ns += thread_time_ns() - began
+
+    def _await_labels(self, chunk: list[FileRow], assessments: list[Assessment | None], delay_us: int) -> None:
+        threshold = self._alert_threshold(assessments)
+        for place, (row, assessment) in enumerate(zip(chunk, assessments, strict=True)):
+            if assessment is None:
+                continue
+            weight = self._weight(row, assessment.risk >= threshold)
+            if weight:
+                due_us = row.transfer.occurred_us + delay_us
+                self._labels.put(Label(due_us, self._row + place, assessment.features, row.fraud, weight))
+                if row.fraud:
+                    self._proven.put(due_us, row.transfer)
+
+    def _weight(self, row: FileRow, alerted: bool) -> float:
+        selection = self._settings.selection
+        if selection is None:
+            return 1.0
+        return label_weight(selection, transfer_id=row.transfer.transfer_id, fraud=row.fraud, alerted=alerted)
+
+    def _alert_threshold(self, assessments: list[Assessment | None]) -> float:
+        """Return the risk that the alert budget reached over the latest transfers (selective labels only)."""
+        if self._settings.selection is None:
+            return 1.0
+        known = self._recent
+        threshold = threshold_for_budget(np.array(known), self._settings.selection.alerted_budget)
+        self._recent = (known + [one.risk for one in assessments if one is not None])[-BUDGET_ROWS:]
+        return threshold
+
+    def _take_labels(self) -> None:
+        labels = self._labels.due(self._now_us)
+        if not labels:
+            return
+        self._learner.learn(
+            np.array([label.features for label in labels]),
+            np.array([label.fraud for label in labels]),
+            np.array([label.weight for label in labels]),
+        )
