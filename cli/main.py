@@ -114,6 +114,29 @@ def simulate(
 
 
 @app.command()
+def backtest(
+    files: Annotated[list[Path], typer.Argument(help="Files of the CSV contract, .csv or .csv.gz.", exists=True)],
+    labels_delay: Annotated[str, typer.Option(help="When a label becomes known: 1d, 36h, 30m.")] = "1d",
+    no_labels: Annotated[bool, typer.Option("--no-labels", help="Cold start: nothing is ever labelled.")] = False,
+    cases: Annotated[Path | None, typer.Option(help="File with tx_id, case_id of the fraud rows.", exists=True)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the learners.")] = 7,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: an object, or a list for several files.")
+    ] = False,
+) -> None:
+    """Replay files through the workers' scoring code in arrival order, labels late, and judge the risks."""
+    from cli.backtest import backtest_files, span_us
+
+    try:
+        span_us(labels_delay)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    sys.exit(
+        backtest_files(files, labels_delay=labels_delay, no_labels=no_labels, cases=cases, seed=seed, as_json=as_json)
+    )
+
+
+@app.command()
 def verify(
     api_url: Annotated[
         str, typer.Option(envvar="SLUICE_API_URL", help="Base URL of the api.")

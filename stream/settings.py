@@ -26,7 +26,7 @@ class StreamSettings(BaseSettings):
     clock: str = Field(default="", description="wall_origin_us:world_origin_us:speed; empty is the wall clock.")
     snapshot_key: SecretStr = Field(default=SecretStr(""), description="Key that signs model snapshots.")
     ready_file: Path | None = Field(default=None, description="Written once the program does its work.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
     broker_wait_s: float = Field(default=60.0, gt=0, description="How long to wait for the broker at the start.")
     shutdown_timeout_s: float = Field(default=6.0, gt=0, description="Longest time that stopping may take.")
 

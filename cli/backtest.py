@@ -1,0 +1,91 @@
+"""``sluice backtest``: the workers' own scoring code over files, labels late."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from models.risk.evaluation import Figures
+from simulators.replay import BacktestOptions, BacktestResult, run_backtest
+from simulators.transferfile import TransferFileError
+
+UNITS_US = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+STATE_DIR = Path(".run") / "backtest"
+EXIT_BAD_FILE = 2
+
+
+def span_us(text: str) -> int:
+    """Return microseconds of a span such as ``1d``, ``36h`` or ``30m``; raise `ValueError` otherwise.
+
+    >>> span_us("1d")
+    86400000000
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", text)
+    if match is None:
+        raise ValueError(f"not a span such as 1d, 36h or 30m: {text!r}")
+    return int(float(match[1]) * UNITS_US[match[2]])
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _figure_rows(figures: Figures) -> list[tuple[str, str]]:
+    low, high = figures.auc_pr_ci95 or (None, None)
+    interval = "" if low is None or high is None else f"  (95 %: {low:.3f} to {high:.3f})"
+    rows = [("AUC-PR", f"{figures.auc_pr:.3f}{interval}"), ("ROC-AUC", f"{figures.roc_auc:.3f}")]
+    for name in ("recall", "precision", "case_recall", "money_recall"):
+        by_budget: dict[str, float | None] = getattr(figures, name) or {}
+        rows.append((name.replace("_", " "), "  ".join(f"{at}: {_percent(v)}" for at, v in by_budget.items())))
+    return rows
+
+
+def result_table(result: BacktestResult) -> Table:
+    """Return one file's result as a table for the terminal."""
+    delay = "no labels" if result.labels_delay_days is None else f"labels after {result.labels_delay_days:g} d"
+    title = f"{result.set}: {result.rows:,} transfers, {result.fraud:,} fraud, {delay}; last 40 %"
+    table = Table(title=title, show_header=False)
+    for name, value in _figure_rows(result.last40):
+        table.add_row(name, value)
+    table.add_row("us per transfer", "  ".join(f"{part}: {us:.0f}" for part, us in result.us_per_transfer.items()))
+    table.add_row("learning, us per transfer", f"{result.learning_us:.0f}")
+    table.add_row("time, memory", f"{result.seconds:.0f} s, {result.memory_mb:.0f} MB")
+    return table
+
+
+def _run(files: list[Path], options: BacktestOptions) -> list[BacktestResult]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rows]:,}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks: dict[Path, TaskID] = {path: progress.add_task(path.name, total=1.0, rows=0) for path in files}
+
+        def tell(path: Path, rows: int, share: float) -> None:
+            progress.update(tasks[path], completed=share, rows=rows)
+
+        return run_backtest(files, options, tell)
+
+
+def backtest_files(
+    files: list[Path], *, labels_delay: str, no_labels: bool, cases: Path | None, seed: int, as_json: bool
+) -> int:
+    """Back-test files and print the results; return 0, or 2 for a file that breaks the contract."""
+    options = BacktestOptions(
+        labels_delay_us=None if no_labels else span_us(labels_delay), cases=cases, state_dir=STATE_DIR, seed=seed
+    )
+    try:
+        results = _run(files, options)
+    except (TransferFileError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_BAD_FILE
+    if as_json:
+        shown = [result.public() for result in results]
+        sys.stdout.write(msgspec.json.encode(shown[0] if len(shown) == 1 else shown).decode() + "\n")
+        return 0
+    for result in results:
+        Console().print(result_table(result))
+    return 0
