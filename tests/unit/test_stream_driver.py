@@ -1,0 +1,125 @@
+"""What our driver changes in Faust's and aiokafka's: each shown beside the stock behaviour."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from aiokafka.errors import GroupLoadInProgressError, NotCoordinatorForGroupError
+from aiokafka.protocol.commit import OffsetFetchRequest
+from faust.assignor.partition_assignor import PartitionAssignor
+
+from models.wire import Topic
+from stream.driver import ConsumerThread, StageAssignor, create_app, heed_offset_fetch_errors, pace_fetches
+from stream.settings import WorkerSettings
+
+TOPICS = {Topic.TRANSFERS.value, Topic.CREDITS.value}
+
+
+# --- assignment without metadata ---------------------------------------------
+def owned(assignor: Any) -> set[tuple[str, int]]:
+    """Return what the only member of a group gets from a leader that knows nothing of the topics yet."""
+    metadata: ConsumerProtocolMemberMetadata = assignor.metadata(TOPICS)
+    assigned = assignor.assign(ClusterMetadata(), {"member": metadata})
+    return {(topic, number) for topic, numbers in assigned["member"].assignment for number in numbers}
+
+
+async def test_a_topic_of_which_the_broker_has_told_nothing_yet_is_assigned_all_the_same() -> None:
+    app = create_app(WorkerSettings(broker="127.0.0.1:1", partitions=3))
+    assert owned(PartitionAssignor(app)) == set()
+    assert owned(StageAssignor(app)) == {(topic, number) for topic in TOPICS for number in range(3)}
+
+
+# --- "which offsets are committed?" ------------------------------------------
+class Coordinator:
+    """A group coordinator's client that gives one answer."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+        self.dead = False
+
+    async def _send_req(self, request: Any) -> Any:
+        return self._answer
+
+    def coordinator_dead(self) -> None:
+        self.dead = True
+
+
+LOADING, NOT_COORDINATOR = 14, 16
+ASK = OffsetFetchRequest("group", [("transfers", [0])])
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "dead"),
+    [(LOADING, GroupLoadInProgressError, False), (NOT_COORDINATOR, NotCoordinatorForGroupError, True)],
+)
+async def test_still_loading_is_not_taken_for_nothing_committed(code: int, error: type, dead: bool) -> None:
+    coordinator = Coordinator(SimpleNamespace(error_code=code, topics=[]))
+    heed_offset_fetch_errors(coordinator)
+    with pytest.raises(error) as caught:
+        await coordinator._send_req(ASK)
+    assert caught.value.retriable
+    assert coordinator.dead is dead
+
+
+@pytest.mark.parametrize("answer", [SimpleNamespace(error_code=0), SimpleNamespace(topics=[])])
+async def test_an_answer_without_error_is_passed_on(answer: Any) -> None:
+    coordinator = Coordinator(answer)
+    heed_offset_fetch_errors(coordinator)
+    assert await coordinator._send_req(ASK) is answer
+
+
+# --- records that may not be handed on ---------------------------------------
+class State:
+    has_valid_position = True
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+
+class Fetched:
+    """As much of an aiokafka consumer as `_seek_back` touches."""
+
+    def __init__(self, position: int | None) -> None:
+        states = {} if position is None else {"place": State(position)}
+        assignment = SimpleNamespace(state_value=states.get)
+        self._subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+        self.sought: list[int] = []
+        self._fetcher = SimpleNamespace(seek_to=lambda _place, offset: self.sought.append(offset))
+
+
+@pytest.mark.parametrize(
+    ("position", "sought"),
+    [
+        (20, [10]),  # untouched since offsets 10 to 19 were fetched
+        (25, [10]),  # the same, with a transaction's markers behind them
+        (5, []),  # somebody has sought the committed offset since
+        (None, []),  # the partition is no longer ours
+    ],
+)
+async def test_what_is_not_handed_on_is_fetched_again(position: int | None, sought: list[int]) -> None:
+    consumer = Fetched(position)
+    thread: Any = SimpleNamespace(_ensure_consumer=lambda: consumer)
+    await ConsumerThread._seek_back(thread, "place", 10, 19)
+    assert consumer.sought == sought
+
+
+# --- pace --------------------------------------------------------------------
+async def test_a_broker_is_asked_at_most_once_in_a_pause() -> None:
+    loop = asyncio.get_running_loop()
+    asked: list[float] = []
+
+    async def fetch(_assignment: Any, _node: int, _request: Any) -> bool:
+        asked.append(loop.time())
+        return True
+
+    fetcher: Any = SimpleNamespace(_proc_fetch_request=fetch)
+    pace_fetches(fetcher, 0.02)
+    for _ in range(4):
+        assert await fetcher._proc_fetch_request(None, 1, None)
+    assert all(later - earlier >= 0.019 for earlier, later in itertools.pairwise(asked))
