@@ -1,27 +1,35 @@
-"""Transfers in, stops out: the api with an embedded broker and a fake bank."""
+"""Transfers in, stops out: the api on both brokers, with a fake bank."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from models.money.types import AccountId
+from models.money.types import AccountId, Transfer
 from models.risk.assessment import Band
 from models.wire import ACCEPTED_HEADER, Topic, decode_control, decode_transfer
 from stream.broker import EmbeddedBroker
 from tests.apikit import assessed, running, settings_for, transfer, until
+from tests.streamkit import running_kafka
 
 
-@pytest.fixture(scope="module")
-def broker() -> EmbeddedBroker:
-    return EmbeddedBroker()
+@pytest.fixture(scope="module", params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if request.param == "embedded":
+        embedded = EmbeddedBroker()
+        yield embedded.bootstrap
+        embedded.close()
+    else:
+        for kafka in running_kafka(tmp_path_factory.mktemp("kafka")):
+            yield kafka.bootstrap
 
 
-async def test_posted_transfer_reaches_the_topic_once(broker: EmbeddedBroker, tmp_path: Path) -> None:
+async def test_posted_transfer_reaches_the_topic_once(broker: str, tmp_path: Path) -> None:
     subject = transfer()
-    async with running(settings_for(broker.bootstrap, tmp_path)) as api:
+    async with running(settings_for(broker, tmp_path)) as api:
         first = await api.post("/v1/transfers", subject, who="icbc")
         again = await api.post("/v1/transfers", subject, who="icbc")
         found = [m for m in await api.topics.read(Topic.TRANSFERS, 99, 1.0) if subject.transfer_id in str(m.value())]
@@ -40,9 +48,9 @@ async def test_posted_transfer_reaches_the_topic_once(broker: EmbeddedBroker, tm
     assert dict(message.headers())[ACCEPTED_HEADER] == str(first.json()["accepted_us"]).encode()
 
 
-async def test_stop_band_becomes_a_confirmed_stop_and_a_freeze_draft(broker: EmbeddedBroker, tmp_path: Path) -> None:
+async def test_stop_band_becomes_a_confirmed_stop_and_a_freeze_draft(broker: str, tmp_path: Path) -> None:
     subject = transfer(payee_account="6217000000000077")
-    async with running(settings_for(broker.bootstrap, tmp_path, group="g-stop")) as api:
+    async with running(settings_for(broker, tmp_path, group="g-stop")) as api:
         api.topics.assess(assessed(subject))
         order = await api.order_in("applied")
         draft = await api.order_in("draft", "freeze")
@@ -62,9 +70,9 @@ async def test_stop_band_becomes_a_confirmed_stop_and_a_freeze_draft(broker: Emb
     assert (entry.account, entry.order_id) == (AccountId(subject.payee), order["order_id"])
 
 
-async def test_wait_ms_returns_the_decision(broker: EmbeddedBroker, tmp_path: Path) -> None:
+async def test_wait_ms_returns_the_decision(broker: str, tmp_path: Path) -> None:
     subject = transfer()
-    async with running(settings_for(broker.bootstrap, tmp_path, group="g-wait")) as api:
+    async with running(settings_for(broker, tmp_path, group="g-wait")) as api:
         post = asyncio.create_task(api.post("/v1/transfers", subject, who="icbc", wait_ms=5000))
 
         async def waiting() -> int:
@@ -75,3 +83,24 @@ async def test_wait_ms_returns_the_decision(broker: EmbeddedBroker, tmp_path: Pa
         response = await post
     assert response.status_code == 200
     assert response.json()["decision"]["band"] == "watch"
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+async def test_a_broker_killed_and_restarted_is_used_again_without_a_restart_of_the_api(tmp_path: Path) -> None:
+    for kafka in running_kafka(tmp_path):
+        async with running(settings_for(kafka.bootstrap, tmp_path, confirm_timeout_s=2.0)) as api:
+            assert (await api.post("/v1/transfers", transfer(), who="icbc")).status_code == 202
+            kafka.kill()
+            lost = transfer()
+            assert (await api.post("/v1/transfers", lost, who="icbc")).status_code == 503
+            await asyncio.to_thread(kafka.start)
+
+            async def taken(lost: Transfer = lost) -> bool:
+                return (await api.post("/v1/transfers", lost, who="icbc")).status_code == 202
+
+            await until(taken, 60.0)
+            api.topics.assess(assessed(transfer(payee_account="6217000000000099")))
+            await until(lambda: api.order_in("applied"), 60.0)
+            records = await api.topics.read(Topic.TRANSFERS, 99, 2.0)
+    assert sum(lost.transfer_id in str(each.value()) for each in records) == 1
