@@ -165,7 +165,7 @@ def alike(recent: Recent, fen: int, since_s: int) -> int:
         return 0
     width = fen * ALIKE
     low, high = fen - width, fen + width
-    return sum([low <= other <= high for other in recent.fens[bisect_left(at_s, since_s) :]])
+    return len([1 for other in recent.fens[bisect_left(at_s, since_s) :] if low <= other <= high])
 
 
 def best_pool(credits: Recent, debits: Recent, fen: int, now_s: int) -> tuple[float, int, int]:
@@ -215,7 +215,7 @@ def _pair_facts(profile: AccountProfile, peer: int, fen: int, now_s: int) -> Fac
 
 def _contacts_since(recent: Recent, peer: int, since_s: int) -> int:
     """Return how many of the remembered events since then were with this peer."""
-    return sum([other == peer and at_s >= since_s for other, at_s in zip(recent.peers, recent.at_s, strict=True)])
+    return recent.peers[bisect_left(recent.at_s, since_s) :].count(peer)
 
 
 def _last_pair_fen(debits: Recent, peer: int) -> int:

@@ -97,7 +97,8 @@ def circle(peers: Peers, now_s: int) -> Circle:
         return (0, 0, of_week, 0, peers.ever)
     day = bisect_left(last_s, day_s, week)
     of_day = size - day
-    new = sum([first >= day_s for first in peers.first_s[day:]])
+    first_s = peers.first_s[day:]
+    new = 0 if max(first_s) < day_s else sum([first >= day_s for first in first_s])
     if of_day == PEERS_KEPT and peers.days:
         of_day += _pushed_out_since(peers, day_s)
     hour_s = now_s - HOUR_S

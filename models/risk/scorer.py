@@ -15,7 +15,7 @@ import numpy as np
 from models.money.types import Transfer
 from models.risk.assessment import AccountLists, Assessment, Band, DebitView, DetectorScore, ListLevel, Reason
 from models.risk.facts import PAYER_FACTS, Facts, payee_facts, payer_facts
-from models.risk.features import FEATURE_INDEX, FEATURE_SET, features_of
+from models.risk.features import FEATURE_INDEX, FEATURE_SET, features_of, matrix_of
 from models.risk.panel import Panel, RulesOnly
 from models.risk.peers import peer_hash
 from models.risk.profile import AccountProfile, id_digest
@@ -111,7 +111,7 @@ class Scorer:
         """Return one assessment for each draft; the result does not depend on the batching."""
         if not drafts:
             return []
-        facts = np.array([draft.facts for draft in drafts], dtype=np.float64)
+        facts = matrix_of([draft.facts for draft in drafts])
         rows = features_of(facts, np.array([draft.rule_risk for draft in drafts], dtype=np.float64))
         spoken = self._panel.score(rows, rows[:, _RULE_RISK])
         return [

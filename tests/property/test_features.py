@@ -13,6 +13,8 @@ from models.risk.columns import NEVER, RATIO_LIMIT, all_columns
 from models.risk.facts import FACTS, PAYEE_FACTS, PAYER_FACTS
 from models.risk.features import DEBIT_FEATURES, FEATURE_NAMES, features_of, ln
 from models.risk.profile import EMPTY_PROFILE, AccountProfile
+from models.risk.rules.book import RULES
+from models.risk.rules.settings import DEFAULT_RULES
 from models.risk.scorer import Draft, Scorer
 from tests.transfers import any_transfers
 
@@ -86,6 +88,15 @@ def test_rows_do_not_depend_on_the_batch(transfers: list[Transfer], data: st.Dat
 def test_no_fact_knows_the_future(transfers: list[Transfer]) -> None:
     whole, half = draft_all(transfers), draft_all(transfers[: len(transfers) // 2])
     assert [draft.facts for draft in whole[: len(half)]] == [draft.facts for draft in half]
+
+
+@given(st.lists(any_transfers, min_size=1, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_what_a_rule_needs_never_hides_it(transfers: list[Transfer]) -> None:
+    """The book asks only rules whose needs are met; asking all must give the same."""
+    for draft in draft_all(transfers):
+        asked = [(n, rule.weigh(draft.facts, getattr(DEFAULT_RULES, rule.section))) for n, rule in enumerate(RULES)]
+        assert draft.hits == tuple((n, weight) for n, weight in asked if weight > 0.0)
 
 
 @given(st.lists(st.floats(1e-9, 1e15), min_size=1, max_size=20))

@@ -32,6 +32,7 @@ QUIET = {f"{side}_{name}": NOT_KNOWN for side in ("payer", "payee") for name in 
 }
 NEW = {"pair_age_s": NOT_KNOWN}
 PASSING = NEW | {
+    "payer_in_n_7d": 1,
     "payer_in_fen_1h": 2_050_000, "payer_in_fen_24h": 2_050_000, "payer_since_in_s": 300, "last_in_fen": 2_050_000,
     "match": 0.9, "match_n": 1, "match_s": 300, "payer_new_payers_24h": 1,
 }  # fmt: skip
@@ -46,7 +47,7 @@ CASES: dict[str, tuple[dict[str, float], dict[str, float]]] = {
     "M05": (PASSING | {"payer_taint": 0.6}, {"payer_taint": 0.01}),
     "M06": (NEW | {"payee_new_payers_24h": 4, "payee_payers_ever": 6}, {"payee_new_payers_24h": 0}),
     "M07": (NEW | {"payer_new_payees_24h": 4, "payer_payees_ever": 6}, {"pair_age_s": 60}),
-    "M08": ({"payer_balance_fen": 10, "payer_since_in_s": 500}, {"payer_balance_fen": 900_000}),
+    "M08": ({"payer_balance_fen": 10, "payer_since_in_s": 500, "payer_in_n_7d": 1}, {"payer_balance_fen": 900_000}),
     "M09": (NEW | {"payee_since_in_s": 200 * DAY_S}, {"payee_since_out_s": 20 * DAY_S}),
     "M10": (NEW | {"payee_age_s": DAY_S, "payee_opening_told": 1}, {"payee_age_s": 30 * DAY_S}),
     "M11": (PASSING | {"payer_quick": 0.8, "payer_out_n_7d": 9}, {"payer_out_n_7d": 2}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from itertools import product
 from math import exp
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -21,14 +22,19 @@ Hit = tuple[int, float]
 
 
 _MATCH_N: Final = FACT_INDEX["match_n"]
+_IN_N_7D: Final = FACT_INDEX["payer_in_n_7d"]
 
 
 class Needs(Enum):
-    """What a rule cannot fire without; saves asking it at all."""
+    """What a rule cannot fire without: a new pair, a pool of credits to match, money received this week.
+
+    It saves asking the rule at all.
+    """
 
     NOTHING = 0
     NEW_PAIR = 1
     POOL = 2
+    INCOME = 3
 
 
 class Rule(NamedTuple):
@@ -43,16 +49,16 @@ class Rule(NamedTuple):
 RULES: Final = (
     Rule("M01", "pass_through", mule.pass_through, Needs.POOL),
     Rule("M02", "transit", mule.transit, Needs.POOL),
-    Rule("M03", "split", mule.split),
+    Rule("M03", "split", mule.split, Needs.INCOME),
     Rule("M04", "pool", mule.pool, Needs.POOL),
-    Rule("M05", "tainted_forward", mule.tainted_forward),
+    Rule("M05", "tainted_forward", mule.tainted_forward, Needs.INCOME),
     Rule("M06", "fan_in", mule.fan_in, Needs.NEW_PAIR),
     Rule("M07", "fan_out", mule.fan_out, Needs.NEW_PAIR),
-    Rule("M08", "no_residual", mule.no_residual),
+    Rule("M08", "no_residual", mule.no_residual, Needs.INCOME),
     Rule("M09", "dormant", mule.dormant, Needs.NEW_PAIR),
     Rule("M10", "young", mule.young, Needs.NEW_PAIR),
-    Rule("M11", "habitual", mule.habitual),
-    Rule("M12", "cash_out", mule.cash_out),
+    Rule("M11", "habitual", mule.habitual, Needs.INCOME),
+    Rule("M12", "cash_out", mule.cash_out, Needs.INCOME),
     Rule("M13", "round_trip", mule.round_trip, Needs.POOL),
     Rule("M14", "structured", mule.structured, Needs.NEW_PAIR),
     Rule("M15", "under_limit", mule.under_limit),
@@ -69,8 +75,8 @@ RULES: Final = (
     Rule("V06", "new_device", victim.new_device, Needs.NEW_PAIR),
     Rule("V07", "emptying", victim.emptying, Needs.NEW_PAIR),
     Rule("V08", "large_first", victim.large_first, Needs.NEW_PAIR),
-    Rule("3006", "gather_3006", platform.gather_3006),
-    Rule("3007", "scatter_3007", platform.scatter_3007),
+    Rule("3006", "gather_3006", platform.gather_3006, Needs.INCOME),
+    Rule("3007", "scatter_3007", platform.scatter_3007, Needs.INCOME),
     Rule("3008", "repeated_3008", platform.repeated_3008),
 )
 
@@ -87,19 +93,14 @@ class RuleBook:
             if (section := attrgetter(rule.section)(settings)).weight > 0.0
         ]
         self._plans = {
-            (new_pair, pool): tuple(row[:3] for row in rows if row[3] in _met(new_pair=new_pair, pool=pool))
-            for new_pair in (False, True)
-            for pool in (False, True)
+            met: tuple(row[:3] for row in rows if row[3] is Needs.NOTHING or met[row[3].value - 1])
+            for met in product((False, True), repeat=len(Needs) - 1)
         }
 
     def hits(self, facts: Facts) -> tuple[Hit, ...]:
         """Return the rules that fire, in the order of the book."""
-        plan = self._plans[is_new(facts), facts[_MATCH_N] > 0]
+        plan = self._plans[is_new(facts), facts[_MATCH_N] > 0, facts[_IN_N_7D] > 0]
         return tuple([(index, weight) for index, weigh, section in plan if (weight := weigh(facts, section)) > 0.0])
-
-
-def _met(*, new_pair: bool, pool: bool) -> set[Needs]:
-    return {Needs.NOTHING} | ({Needs.NEW_PAIR} if new_pair else set()) | ({Needs.POOL} if pool else set())
 
 
 def risk_of(hits: tuple[Hit, ...], base: float) -> float:

@@ -16,6 +16,9 @@ import msgspec
 
 Weight = Annotated[float, msgspec.Meta(ge=0.0, le=20.0)]
 Seconds = Annotated[int, msgspec.Meta(gt=0)]
+SecondsOfWeek = Annotated[int, msgspec.Meta(gt=0, le=6 * 86_400)]
+"""Within what the window of 7 days surely holds."""
+
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Fen = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -86,7 +89,7 @@ class NoResidual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     weight: Weight = 1.0
     emptied: Share = 0.95
-    within_s: Seconds = 86_400
+    within_s: SecondsOfWeek = 86_400
 
 
 class Dormant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,7 +133,7 @@ class CashOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Cash, goods or crypto right after a credit (车手)."""
 
     weight: Weight = 2.5
-    within_s: Seconds = 3_600
+    within_s: SecondsOfWeek = 3_600
     drained: Share = 0.3
 
 
