@@ -152,6 +152,33 @@ def verify(
     sys.exit(run_verify(api_url=api_url, bank_url=bank_url, key=key, settle_s=settle_s, as_json=as_json))
 
 
+@app.command(
+    epilog="Parts: scorer (features, rules, detectors alone), throughput (Kafka in to assessment out: one worker, two, "
+    "a plain Faust agent, a bare loop; latency at 1,000/s; two minutes at the floor), screening (POST and wait for the "
+    "decision), stops (assessment to the bank's confirmation), growth (10 k to 5 M accounts, 10x history), recovery "
+    "(workers over a million accounts). The page docs/performance.md explains the figures."
+)
+def bench(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; progress goes to stderr.")] = False,
+    parts: Annotated[str, typer.Option(help="Only these parts, with commas: scorer,throughput,screening,...")] = "",
+    seconds: Annotated[
+        float, typer.Option(help="Length of one throughput trial; all other lengths follow.", min=0.5, max=60)
+    ] = 5.0,
+    runs: Annotated[int, typer.Option(help="Runs of each measurement.", min=1, max=9)] = 3,
+    broker: Annotated[
+        str, typer.Option(help="kafka (Java 17), embedded, or HOST:PORT of one with nothing else on it.")
+    ] = "kafka",
+) -> None:
+    """Measure this machine in an open loop: throughput, latency, CPU, growth, and the same beside simpler programs.
+
+    All of it takes some twenty minutes; nothing else should run. A quick look: --parts throughput --seconds 2 --runs 1.
+    """
+    from cli.bench import BenchOptions, run_bench
+
+    chosen = tuple(filter(None, parts.split(",")))
+    sys.exit(run_bench(BenchOptions(parts=chosen, seconds=seconds, runs=runs, broker=broker, as_json=as_json)))
+
+
 @app.command()
 def settings() -> None:
     """Print every SLUICE_* variable of every program as Markdown."""

@@ -94,7 +94,7 @@ class Run:
             self._say(f"broker ({broker})")
             broker = supervisor.start(plan.broker(broker))
         self._say("workers and trainer")
-        supervisor.start_all([*plan.workers(broker)])
+        supervisor.start_all([*plan.workers(broker), plan.trainer(broker)])
         self._say("api and banks")
         supervisor.start_all([plan.api(broker), plan.bank()])
         self._observer = observer = Observer(broker)
