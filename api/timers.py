@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection
 
-from api.bank import NoAnswer
+from api.bank import NoAnswer, Trouble
 from api.guarded import GuardedGateway
 from api.service.desk import Desk
 from api.service.transactions import Transactor
@@ -146,7 +146,10 @@ class Timers:
     async def _control(self, order: Order) -> AppliedControl | None:
         """Return the order's control as the bank reports it, or ``None`` if it reports none; raise `NoAnswer`."""
         ids = {order.applied_application_id, order.application_id} - {""}
-        controls = await self._gateway.controls(order.bank, order.account) or []
+        controls = await self._gateway.controls(order.bank, order.account)
+        if controls is None:
+            # An account that was under a control does not vanish; whoever says so is no witness that the control has.
+            raise NoAnswer(Trouble.ERROR, "the bank does not know the account")
         return next((each for each in controls if each.application_id in ids), None)
 
 

@@ -112,7 +112,8 @@ class FakeBank:
         now = self.clock_us()
         kind = self.control if command.amount_fen else ControlKind.DEBIT_BLOCK
         values = {"control": kind, "start_us": now, "expire_us": command.expire_us, "executed_fen": command.amount_fen}
-        feedback = answer(command, ResultCode.OK, **(values | changes))
+        values |= {"result": ResultCode.OK} | changes
+        feedback = answer(command, values.pop("result"), **values)
         self.in_force[command.application_id] = AppliedControl(
             application_id=command.application_id,
             kind=command.kind,

@@ -6,7 +6,6 @@ together or not at all. Nothing here talks to a bank or to the broker.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -244,17 +243,15 @@ class Desk:
     def draft_freeze(self, hold: Order) -> Order:
         """Draft the freeze that would follow a protective stop, or add the stop to the account's open draft."""
         draft = freeze_draft(hold, self.rules.policy, self.now_us)
-        for existing in orders.open_on_account(self.connection, hold.bank, hold.account):
-            if existing.kind is OrderKind.FREEZE and existing.state is OrderState.DRAFT:
-                if set(draft.transfer_ids) <= set(existing.transfer_ids):
-                    return existing
-                return self.change(
-                    existing.order_id,
-                    OrderEvent.AMEND,
-                    MACHINE,
-                    transfer_ids=draft.transfer_ids,
-                    amount_fen=draft.amount_fen,
-                )
+        found = orders.open_on_account(self.connection, hold.bank, hold.account)
+        freezes = [each for each in found if each.kind is OrderKind.FREEZE]
+        for existing in freezes:
+            if set(draft.transfer_ids) <= set(existing.transfer_ids):
+                return existing
+        for existing in freezes:
+            if existing.state is OrderState.DRAFT and existing.maker == MACHINE.name:
+                details = {"transfer_ids": draft.transfer_ids, "amount_fen": draft.amount_fen}
+                return self.change(existing.order_id, OrderEvent.AMEND, MACHINE, **details)
         return self.open(draft) or draft
 
     def _hand_over(self, police: Order) -> None:
@@ -283,7 +280,10 @@ def has_ended(order: Order) -> bool:
 
 
 def covers(police: Order, other: Order) -> bool:
-    """Whether a police order in force makes another control on the same account superfluous."""
+    """Whether a police order in force makes another control on the same account superfluous.
+
+    A deficient one does not: what it lacks may be what the other control holds.
+    """
     whole = police.control in BLOCKING
-    same_money: Iterable[str] = other.transfer_ids
-    return whole or (police.executed_fen > 0 and set(same_money) <= set(police.transfer_ids))
+    same_money = set(other.transfer_ids) <= set(police.transfer_ids)
+    return whole or (same_money and police.executed_fen > 0 and not police.deficient)

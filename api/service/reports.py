@@ -157,13 +157,17 @@ def label(desk: Desk, assessment: Assessment, verdict: VerdictLabel, source: str
         features=assessment.features,
         feature_set=assessment.feature_set,
     )
+    cleared = any(
+        each.label == VerdictLabel.HONEST for each in verdicts.of_transfer(desk.connection, transfer.transfer_id)
+    )
     if not verdicts.record_verdict(desk.connection, record, actor.name):
         return False
     desk.publish(Topic.VERDICTS, transfer.transfer_id, record)
     for account in (transfer.payer, transfer.payee):
         desk.publish_control(account)
     desk.note("verdict", transfer.transfer_id, actor, {"label": verdict, "source": source})
-    held = orders.of_transfer(desk.connection, transfer.transfer_id) if verdict is VerdictLabel.HONEST else []
+    clears = verdict is VerdictLabel.HONEST and not cleared
+    held = orders.of_transfer(desk.connection, transfer.transfer_id) if clears else []
     stopped = any(order.kind is OrderKind.PROTECTIVE_STOP and order.stop_point_us for order in held)
     desk.effects.labels.append(
         Labelled(

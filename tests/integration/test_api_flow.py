@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from api.store import transfers
+from api.store.transfers import AssessedRow
 from models.money.types import AccountId, Transfer
 from models.risk.assessment import Band
-from models.wire import ACCEPTED_HEADER, Topic, decode_control, decode_transfer
+from models.wire import ACCEPTED_HEADER, Topic, decode_control, decode_transfer, encode
 from stream.broker import EmbeddedBroker
 from tests.apikit import assessed, running, settings_for, transfer, until
 from tests.streamkit import running_kafka
@@ -83,6 +85,29 @@ async def test_wait_ms_returns_the_decision(broker: str, tmp_path: Path) -> None
         response = await post
     assert response.status_code == 200
     assert response.json()["decision"]["band"] == "watch"
+
+
+async def test_a_decision_that_another_replica_stored_is_found(broker: str, tmp_path: Path) -> None:
+    subject = transfer()
+    async with running(settings_for(broker, tmp_path, group="g-poll", waiter_poll_ms=20)) as api:
+        post = asyncio.create_task(api.post("/v1/transfers", subject, who="icbc", wait_ms=5000))
+
+        async def waiting() -> int:
+            return api.runtime.waiters.waiting
+
+        await until(waiting)
+        found = assessed(subject, Band.WATCH)
+        row = AssessedRow(assessment=found, body=encode(found))
+        await api.runtime.database.write(lambda c: transfers.record_assessments(c, [row], 1))
+        response = await post
+    assert (response.status_code, response.json()["decision"]["band"]) == (200, "watch")
+
+
+async def test_no_decision_in_time_is_an_acceptance(broker: str, tmp_path: Path) -> None:
+    async with running(settings_for(broker, tmp_path, group="g-late")) as api:
+        response = await api.post("/v1/transfers", transfer(), who="icbc", wait_ms=30)
+        assert (response.status_code, response.json()["decision"]) == (202, None)
+        assert api.runtime.waiters.waiting == 0
 
 
 @pytest.mark.kafka

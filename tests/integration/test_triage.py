@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 
 from api.service import braking
-from api.store import audit, lists, orders
+from api.service.drafting import DraftWish, draft
+from api.store import audit, lists, orders, transfers
 from api.store import brake as brake_store
+from api.store.transfers import AssessedRow
 from models.control.messages import ControlKind
 from models.control.policy import Action, Why
 from models.control.records import Actor
-from models.control.states import OrderKind
+from models.control.states import OrderEvent, OrderKind
 from models.risk.assessment import Assessment, Band, Reason
+from models.wire import encode
 from tests.apikit import FakeBank, assessed, transfer, until
+from tests.controlkit import ANN, BOB, PAPER
 from tests.deskkit import Station, station
 from tests.pgkit import PostgresServer
 
@@ -36,6 +40,10 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
         return tmp_path
     url: str = request.getfixturevalue("postgres").new_database()
     return url
+
+
+def row_of(found: Assessment) -> AssessedRow:
+    return AssessedRow(assessment=found, body=encode(found))
 
 
 def suspicious(rule: str = "3006", **changes: Any) -> Assessment:
@@ -76,6 +84,34 @@ async def test_one_freeze_draft_for_all_holds_of_an_account(home: Path | str) ->
             await desk.reach(taken.order_id, "applied")
         drafts = await desk.database.read(lambda c: orders.search(c, orders.Filter(kind=OrderKind.FREEZE)))
     assert [(each.state, each.amount_fen, len(each.transfer_ids)) for each in drafts] == [("draft", 350, 2)]
+
+
+async def test_a_persons_draft_is_not_amended_by_the_machine(home: Path | str) -> None:
+    found = suspicious()
+    async with station(home) as desk:
+        await desk.database.write(lambda c: transfers.record_assessments(c, [row_of(found)], 1))
+        wish = DraftWish(kind="freeze", transfer_id=found.transfer.transfer_id, reason="r", round=2)
+        own = await desk.run(lambda d: draft(d, wish, Actor("ann")))
+        (taken,) = await desk.triage(suspicious())
+        await desk.reach(taken.order_id, "applied")
+        drafts = await desk.database.read(lambda c: orders.search(c, orders.Filter(kind=OrderKind.FREEZE)))
+        assert (await desk.order(own.order_id)) == own
+    assert sorted(each.maker for each in drafts) == ["ann", "sluice"]
+
+
+@pytest.mark.parametrize(("deficient", "state"), [(False, "converted"), (True, "applied")])
+async def test_a_freeze_that_lacks_money_does_not_end_the_hold(home: Path | str, deficient: bool, state: str) -> None:
+    bank = FakeBank()
+    async with station(home, bank) as desk:
+        (taken,) = await desk.triage(suspicious())
+        await desk.reach(taken.order_id, "applied")
+        (freeze,) = await desk.database.read(lambda c: orders.search(c, orders.Filter(kind=OrderKind.FREEZE)))
+        if deficient:
+            bank.script = [lambda command: bank.apply(command, result="1200", executed_fen=1)]
+        await desk.run(lambda d: d.change(freeze.order_id, OrderEvent.SUBMIT, ANN, document=PAPER))
+        await desk.run(lambda d: d.change(freeze.order_id, OrderEvent.APPROVE, BOB, level="county"))
+        await desk.reach(freeze.order_id, "effective_deficient" if deficient else "effective_limited")
+        await desk.reach(taken.order_id, state)
 
 
 async def test_a_list_change_after_scoring_counts(home: Path | str) -> None:

@@ -85,7 +85,7 @@ orders = Table(
     Column("version", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("ix_orders_account", "bank", "account"),
-    Index("ix_orders_state", "kind", "state"),
+    Index("ix_orders_state", "kind", "state", "bank", "state_since_us"),
     Index("ix_orders_created", "created_us", "order_id"),
     Index("ix_orders_due", "due_us", **_when("due_us > 0")),
 )
