@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.risk.learning.checkpoint import Plain, random_state, restore_random
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
@@ -69,16 +71,22 @@ class Reservoir:
         self._rows = np.concatenate((self.rows, np.empty((size - self.kept, self._rows.shape[1]))))
         self._weights = np.concatenate((self._weights[: self.kept], np.empty(size - self.kept)))
 
-    def state(self) -> dict[str, object]:
-        """Return everything needed to go on exactly from here, as plain values and arrays."""
-        version, internal, gauss = self._random.getstate()
+    def dump(self) -> Plain:
+        """Return everything needed to go on exactly from here."""
         return {
-            "rows": self.rows.copy(),
-            "weights": self._weights[: self.kept].copy(),
+            "rows": self.rows,
+            "weights": self._weights[: self.kept],
             "offered": self._offered,
             "offered_weight": self.offered_weight,
-            "random": [version, list(internal), gauss],
+            "random": random_state(self._random),
         }
+
+    def load(self, state: Plain) -> None:
+        """Go on from a state of `dump`."""
+        self._rows, self._weights = state["rows"], state["weights"]
+        self.kept, self._offered = len(self._rows), state["offered"]
+        self.offered_weight = state["offered_weight"]
+        restore_random(self._random, state["random"])
 
 
 class History:

@@ -17,18 +17,27 @@ from models.risk.calibration import blend_logits, fit_blend, prior_weights, sigm
 from models.risk.drift import ErrorDrift, InputDrift
 from models.risk.features import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET
 from models.risk.learning.boosting import DEFAULT_BOOSTING, BoostingSettings, grow
+from models.risk.learning.checkpoint import CheckpointError, Plain, decode_plain, encode_plain
 from models.risk.learning.history import History
 from models.risk.learning.novelty import NoveltyLearner
 from models.risk.learning.online import OnlineLinear
 from models.risk.learning.trials import ForestTrials, MemberTrials
 from models.risk.panel import PANEL, TrainedPanel, panel_from_state
-from models.risk.snapshot import ForestState, PanelState, Snapshot, encode_state
+from models.risk.snapshot import ForestState, PanelState, Snapshot, decode_state, encode_state
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 DAY_US: Final = 86_400_000_000
 RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
+
+
+CHECKPOINT_FORMAT: Final = 1
+COUNTERS: Final = (
+    *("_frauds", "_honest", "_observed", "_refits", "_trial_credit"),
+    *("_fit_frauds", "_fit_us", "_fit_observed"),
+)
+"""Plain numbers of a learner that its checkpoint holds."""
 
 
 class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +187,48 @@ class Learner:
         panel = self.panel()
         payload = encode_state(panel.state)
         return [Snapshot(detector=PANEL, version=panel.version, feature_set=FEATURE_SET, payload=payload)]
+
+    def state_bytes(self) -> bytes:
+        """Return everything needed to go on from here (up to some 60 MB, mostly the labelled history).
+
+        Only drift windows, and the trial of new trees against the last good ones, begin anew.
+        """
+        counters = {name: getattr(self, name) for name in COUNTERS}
+        state: Plain = {
+            "format": CHECKPOINT_FORMAT,
+            "feature_set": FEATURE_SET,
+            "seed": self._seed,
+            "settings": msgspec.msgpack.encode(self._settings),
+            "counters": counters,
+            "panel": encode_state(self.state()),
+            "novelty": self._novelty.dump(),
+            "linear": self._linear.dump(),
+            "frauds": self._history.frauds.dump(),
+            "honest": self._history.honest.dump(),
+            "trials": self._trials.dump(),
+            "fallbacks": self._forests.fallbacks,
+        }
+        return encode_plain(state)
+
+    @classmethod
+    def restore(cls, raw: bytes) -> Learner:
+        """Return the learner of `state_bytes`; raise `CheckpointError` for bytes of another feature set or format."""
+        state = decode_plain(raw)
+        if (state.get("format"), state.get("feature_set")) != (CHECKPOINT_FORMAT, FEATURE_SET):
+            raise CheckpointError(f"state of feature set {state.get('feature_set')!r}, not of {FEATURE_SET!r}")
+        settings = msgspec.msgpack.decode(state["settings"], type=LearnerSettings)
+        learner = cls(seed=state["seed"], settings=settings)
+        panel = decode_state(state["panel"])
+        learner._novelty.load(state["novelty"], panel.novelty)
+        learner._linear.load(state["linear"])
+        learner._history.frauds.load(state["frauds"])
+        learner._history.honest.load(state["honest"])
+        learner._trials.load(state["trials"])
+        learner._forests.champion, learner._forests.fallbacks = panel.forest, state["fallbacks"]
+        learner._blend = panel.blend
+        for name, value in state["counters"].items():
+            setattr(learner, name, value)
+        return learner
 
     def health(self) -> Health:
         """Return alarms and counts."""

@@ -12,6 +12,7 @@ from river import anomaly
 
 from models.risk.detectors import HalfSpace, Novelty, Tails, unit
 from models.risk.features import FEATURE_INDEX
+from models.risk.learning.checkpoint import Plain, random_state, restore_random
 from models.risk.snapshot import HalfSpaceState, NoveltyState, ScaleState, TailsState, digest_of
 
 Floats = npt.NDArray[np.float64]
@@ -97,6 +98,36 @@ class NoveltyLearner:
     def freeze(self) -> NoveltyState | None:
         """Return the state that scores, None while too few transfers have been seen."""
         return self._state
+
+    def dump(self) -> Plain:
+        """Return everything needed to go on exactly from here, but for what `freeze` returns."""
+        state: Plain = {
+            "sample": self._sample[: self._kept],
+            "observed": self.observed,
+            "frozen_at": self._frozen_at,
+            "random": random_state(self._random),
+            "masses": None,
+        }
+        if self._trees.trees:
+            nodes = [node for tree in self._trees._tree_nodes for node in tree]
+            state["masses"] = np.array([(node.l_mass, node.r_mass) for node in nodes], dtype=np.float64)
+            state["counter"], state["first_window"] = self._trees.counter, self._trees._first_window
+        return state
+
+    def load(self, state: Plain, frozen: NoveltyState | None) -> None:
+        """Go on from a state of `dump` and what `freeze` had returned."""
+        self._kept = len(state["sample"])
+        self._sample[: self._kept] = state["sample"]
+        self.observed, self._frozen_at = state["observed"], state["frozen_at"]
+        restore_random(self._random, state["random"])
+        self._state, self._tails = frozen, frozen.tails if frozen is not None else None
+        if state["masses"] is None:
+            return
+        self._trees.learn_one(dict.fromkeys(range(len(self._columns)), 0.0))  # builds the same trees for the seed
+        nodes = [node for tree in self._trees._tree_nodes for node in tree]
+        for node, (left, right) in zip(nodes, state["masses"].astype(int).tolist(), strict=True):
+            node.l_mass, node.r_mass = left, right
+        self._trees.counter, self._trees._first_window = state["counter"], state["first_window"]
 
     def _offer(self, row: Floats) -> None:
         if self._kept < SAMPLE_ROWS:

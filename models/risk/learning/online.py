@@ -8,8 +8,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from river import linear_model, optim, preprocessing
+from river.utils import VectorDict
 
 from models.risk.detectors import standardised
+from models.risk.learning.checkpoint import Plain
 from models.risk.snapshot import LinearState, digest_of
 
 Floats = npt.NDArray[np.float64]
@@ -71,6 +73,35 @@ class OnlineLinear:
         variances = np.array([known.get(name, 0.0) for name in self._names])
         varied = variances > LEAST_VARIANCE
         return np.where(varied, 1.0 / np.sqrt(np.where(varied, variances, 1.0)), 0.0)
+
+    def dump(self) -> Plain:
+        """Return everything needed to go on exactly from here."""
+        scaler = self._scaler
+        known = self._model.weights
+        return {
+            "counts": [int(scaler.counts.get(name, 0)) for name in self._names],
+            "means": self.means(),
+            "variances": np.array([scaler.vars.get(name, 0.0) for name in self._names]),
+            "weights": np.array([known.get(name, 0.0) for name in self._names]),
+            "intercept": float(self._model.intercept),
+            "steps": int(self._model.optimizer.n_iterations),
+            "observed": self._observed,
+            "credit": self._credit,
+            "learned": self.learned,
+        }
+
+    def load(self, state: Plain) -> None:
+        """Go on from a state of `dump`."""
+        names = self._names
+        self._scaler = preprocessing.StandardScaler._from_state(
+            counts=dict(zip(names, state["counts"], strict=True)),
+            means=dict(zip(names, state["means"].tolist(), strict=True)),
+            vars=dict(zip(names, state["variances"].tolist(), strict=True)),
+        )
+        self._model._weights = VectorDict(dict(zip(names, state["weights"].tolist(), strict=True)))
+        self._model.intercept = state["intercept"]
+        self._model.optimizer.n_iterations = state["steps"]
+        self._observed, self._credit, self.learned = state["observed"], state["credit"], state["learned"]
 
     def freeze(self) -> LinearState | None:
         """Return the state that scores, None before the first example."""

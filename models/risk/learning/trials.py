@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.risk.detectors import Forest
+from models.risk.learning.checkpoint import Plain
 from models.risk.snapshot import ForestState
 
 Floats = npt.NDArray[np.float64]
@@ -49,6 +50,15 @@ class Ring:
         """The rows kept, in no particular order; a view."""
         return self._rows[: self.seen]
 
+    def dump(self) -> Plain:
+        """Return everything needed to go on exactly from here."""
+        return {"rows": self.rows, "seen": self.seen}
+
+    def load(self, state: Plain) -> None:
+        """Go on from a state of `dump`."""
+        self._rows[: len(state["rows"])] = state["rows"]
+        self.seen = state["seen"]
+
 
 class MemberTrials:
     """Members' logits of labelled transfers, as they were before the label was learned."""
@@ -82,6 +92,16 @@ class MemberTrials:
         )
         kept_share = len(self._frauds.rows) / max(self._frauds.seen, 1)
         return table[:, :3], fraud, table[:, 3] * stretch * kept_share
+
+    def dump(self) -> Plain:
+        """Return everything needed to go on exactly from here."""
+        return {"frauds": self._frauds.dump(), "honest": self._honest.dump(), "fitted_at": list(self._fitted_at)}
+
+    def load(self, state: Plain) -> None:
+        """Go on from a state of `dump`."""
+        self._frauds.load(state["frauds"])
+        self._honest.load(state["honest"])
+        self._fitted_at = (state["fitted_at"][0], state["fitted_at"][1])
 
 
 class ForestTrials:

@@ -1,0 +1,192 @@
+"""The learner: learns, tests before it learns, goes on from a checkpoint, falls back, and warns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.risk.calibration import fit_blend, prior_weights, threshold_for_budget
+from models.risk.detectors import Forest
+from models.risk.drift import WINDOW_ROWS, ErrorDrift, InputDrift
+from models.risk.features import FEATURE_INDEX
+from models.risk.learning.boosting import grow
+from models.risk.learning.checkpoint import CheckpointError
+from models.risk.learning.history import Reservoir
+from models.risk.learning.learner import Learner
+from models.risk.learning.trials import ForestTrials, is_worse
+from models.risk.panel import panel_from_snapshot
+from tests.learnkit import SMALL, made_up
+
+RISK = FEATURE_INDEX["rule_risk"]
+DAY_US = 86_400_000_000
+
+
+def taught(rows: int, *, seed: int, batch: int = 250) -> Learner:
+    learner = Learner(seed=1, settings=SMALL)
+    features, fraud = made_up(rows, seed=seed)
+    for start in range(0, rows, batch):
+        part = slice(start, start + batch)
+        learner.observe(features[part], at_us=start)
+        learner.learn(features[part], fraud[part], np.ones(len(features[part])))
+        if learner.due(start):
+            learner.refit(start)
+    return learner
+
+
+def separation(learner: Learner) -> float:
+    fresh, fraud = made_up(4_000, seed=99)
+    risks = np.array(learner.panel().score(fresh, fresh[:, RISK]).risks)
+    return float(np.mean(risks[fraud][:, None] > risks[~fraud][None, :]))
+
+
+def test_labels_make_the_panel_better_than_the_first_day():
+    first_day = Learner(seed=1, settings=SMALL)
+    features, _ = made_up(5_000, seed=2)
+    first_day.observe(features, at_us=1)
+    learned = taught(5_000, seed=2)
+    assert learned.health().refits >= 2
+    assert separation(learned) > separation(first_day)
+    assert separation(learned) > 0.97
+
+
+def test_weights_move_from_label_free_to_supervised():
+    early, late = prior_weights(2, linear=True, forest=False), prior_weights(2_000, linear=True, forest=True)
+    assert early[0] > 0.9
+    assert late[0] < 0.05
+    blend = taught(6_000, seed=3).health().blend
+    assert blend["linear"] + blend["forest"] > blend["cold"]
+
+
+def test_risks_mean_what_they_say():
+    learner = taught(8_000, seed=4)
+    fresh, fraud = made_up(20_000, seed=5)
+    risks = np.array(learner.panel().score(fresh, fresh[:, RISK]).risks)
+    for low, high in ((0.0, 0.1), (0.2, 0.8), (0.9, 1.0)):
+        inside = (risks >= low) & (risks <= high)
+        assert abs(risks[inside].mean() - fraud[inside].mean()) < 0.1
+
+
+def test_a_restored_learner_goes_on_as_if_nothing_had_happened():
+    whole = taught(3_000, seed=6)
+    restored = Learner.restore(whole.state_bytes())
+    assert restored.snapshots() == whole.snapshots()
+    features, fraud = made_up(3_000, seed=7)
+    for learner in (whole, restored):
+        for start in range(0, 3_000, 300):
+            part = slice(start, start + 300)
+            learner.observe(features[part], at_us=start)
+            learner.learn(features[part], fraud[part], np.full(300, 1.5))
+        learner.refit(5)
+    assert restored.snapshots() == whole.snapshots()
+    assert restored.health().learned == whole.health().learned
+
+
+def test_bytes_of_another_kind_are_no_checkpoint():
+    for raw in (b"", b"\x00", b"garbage", b"\x81\xa6format\x02"):
+        with pytest.raises(CheckpointError):
+            Learner.restore(raw)
+
+
+def test_a_published_snapshot_scores_like_the_learner():
+    learner = taught(3_000, seed=8)
+    (snapshot,) = learner.snapshots()
+    fresh, _ = made_up(200, seed=9)
+    panel = panel_from_snapshot(snapshot.payload)
+    assert panel.version == snapshot.version == learner.panel().version
+    assert panel.score(fresh, fresh[:, RISK]) == learner.panel().score(fresh, fresh[:, RISK])
+
+
+def test_the_same_seed_and_calls_make_the_same_snapshot_and_another_seed_another():
+    assert taught(2_000, seed=10).snapshots() == taught(2_000, seed=10).snapshots()
+    assert Learner(seed=1).snapshots() == Learner(seed=2).snapshots(), "nothing learned, nothing to differ"
+
+
+def test_a_refit_is_due_by_growth_and_by_time_but_not_too_soon():
+    learner = Learner(seed=1, settings=SMALL)
+    features, fraud = made_up(1_000, seed=11, fraud_share=0.019)
+    learner.observe(features, at_us=DAY_US)
+    learner.learn(features, fraud, np.ones(1_000))
+    assert fraud.sum() < SMALL.first_forest_frauds
+    assert not learner.due(DAY_US)
+    learner.learn(features[fraud], fraud[fraud], np.ones(int(fraud.sum())))
+    assert learner.due(DAY_US)
+    learner.refit(DAY_US)
+    learner.learn(features[fraud][:1], fraud[fraud][:1], np.ones(1))
+    learner.observe(features, at_us=DAY_US)
+    assert not learner.due(2 * DAY_US)
+    assert learner.due(DAY_US + SMALL.longest_gap_us)
+
+
+def test_new_trees_that_lose_to_the_last_good_ones_are_taken_out():
+    good_rows, good = made_up(3_000, seed=12)
+    bad_rows, bad = made_up(3_000, seed=12, flip=True)
+    good_forest = grow(good_rows, good, np.ones(3_000), seed=1, settings=SMALL.boosting)
+    bad_forest = grow(bad_rows, bad, np.ones(3_000), seed=1, settings=SMALL.boosting)
+    fresh, fraud = made_up(1_000, seed=13)
+    for new, kept in ((bad_forest, good_forest), (good_forest, good_forest)):
+        trials = ForestTrials()
+        trials.adopt(good_forest)
+        trials.adopt(new)
+        fell_back = trials.judge(fresh, Forest(new).score(fresh), fraud, np.ones(1_000))
+        assert trials.champion is kept
+        assert fell_back == (new is bad_forest) == bool(trials.fallbacks)
+
+
+def test_worse_needs_evidence():
+    noise = np.random.default_rng(1).normal(0.0, 1.0, 400)
+    assert not is_worse(noise, np.ones(400))
+    assert is_worse(noise + 0.5, np.ones(400))
+
+
+def test_shifted_inputs_raise_an_alarm_and_a_new_reference_ends_it():
+    rng = np.random.default_rng(2)
+    watch = InputDrift(10)
+    for _ in range(3):
+        watch.observe(rng.normal(size=(4 * WINDOW_ROWS, 10)))
+    watch.set_reference()
+    watch.observe(rng.normal(size=(4 * WINDOW_ROWS, 10)))
+    assert not watch.alarm
+    assert watch.shifted == ()
+    shift = np.zeros(10)
+    shift[3:6] = 2.0
+    watch.observe(rng.normal(size=(4 * WINDOW_ROWS, 10)) + shift)
+    assert watch.alarm
+    assert watch.shifted == (3, 4, 5)
+    watch.set_reference()
+    assert not watch.alarm
+
+
+def test_missed_frauds_raise_an_alarm():
+    watch, rng = ErrorDrift(), np.random.default_rng(3)
+    watch.learn(0.9 + 0.05 * rng.random(1_000), np.ones(1_000, bool))
+    assert not any(watch.alarms.values())
+    watch.learn(0.1 + 0.05 * rng.random(300), np.ones(300, bool))
+    assert watch.alarms == {"error_fraud": True, "error_honest": False}
+
+
+def test_a_reservoir_is_a_fair_sample_that_stands_for_all():
+    sample = Reservoir(1, 500, seed=1)
+    for value in range(5_000):
+        sample.offer(np.array([float(value)]), 2.0)
+    assert len(sample) == 500
+    assert sample.weights.sum() == pytest.approx(10_000.0)
+    assert sample.rows.mean() == pytest.approx(2_500, abs=250)
+
+
+def test_the_blend_follows_the_evidence():
+    rng = np.random.default_rng(4)
+    fraud = rng.random(4_000) < 0.1
+    useful = np.where(fraud, 2.0, -2.0) + rng.normal(size=4_000)
+    noise = rng.normal(size=4_000)
+    members = np.column_stack((noise, useful, noise[::-1]))
+    blend = fit_blend(members, fraud, np.ones(4_000), prior=prior_weights(50, linear=True, forest=True))
+    assert blend.weights[1] > 1.0
+    assert (blend.weights >= 0).all()
+    assert max(blend.weights[0], blend.weights[2]) < 0.2
+    unlabelled = fit_blend(members[:0], fraud[:0], np.zeros(0), prior=np.array([1.0, 0.0, 0.0]))
+    assert unlabelled.weights.tolist() == [1.0, 0.0, 0.0]
+
+
+def test_a_budget_gives_a_threshold():
+    risks = np.linspace(0.0, 1.0, 1_001)
+    assert (risks >= threshold_for_budget(risks, 0.01)).sum() == 10
