@@ -25,8 +25,8 @@ class End(Protocol):
 class CrashOnly:
     """Ends the process at once, after the last rites that were asked for.
 
-    A rite must not take long and must not raise. One that itself runs into a
-    reason to end ends the process there and then.
+    A rite must not take long. One that fails is told and keeps nobody from going;
+    one that itself runs into a reason to end ends the process there and then.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,13 @@ class CrashOnly:
         if not self._ending:
             self._ending = True
             for rite in self.rites:
-                rite(code)
+                self._perform(rite, code)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+    def _perform(self, rite: Callable[[ExitCode], None], code: ExitCode) -> None:
+        try:
+            rite(code)
+        except Exception as error:
+            log.error("last rite failed", exc_info=error)

@@ -77,7 +77,8 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
     @property
     def is_member(self) -> bool:
         """Whether the group still knows this worker, as far as heard."""
-        return bool(self._ensure_consumer()._coordinator.generation != OffsetCommitRequest.DEFAULT_GENERATION_ID)
+        coordinator = self._consumer and self._consumer._coordinator
+        return bool(coordinator and coordinator.generation != OffsetCommitRequest.DEFAULT_GENERATION_ID)
 
     def leave(self, timeout_s: float) -> None:
         """Tell the group that this worker goes, so that nobody waits for its session to end; blocks, never raises."""

@@ -93,12 +93,12 @@ class ScoringEngine:
     async def _on_revoked(self, *_args: Any, **_kwargs: Any) -> None:
         """Let go of partitions: nothing is in flight when the next owner starts, or this worker ends."""
         self._continuity.start({})
-        if not self.committer.in_flight:
-            return
-        if not self.app.stage_consumer.is_member:
-            self._end(ExitCode.MEMBERSHIP_LOST, "the group gave this worker up while it had work in flight")
-        if not await self.committer.drain(self._settings.drain_timeout_s):
-            self._end(ExitCode.DRAIN_TIMEOUT, "work in flight was not confirmed before partitions were taken away")
+        if self.committer.in_flight:
+            if not self.app.stage_consumer.is_member:
+                self._end(ExitCode.MEMBERSHIP_LOST, "the group gave this worker up while it had work in flight")
+            if not await self.committer.drain(self._settings.drain_timeout_s):
+                self._end(ExitCode.DRAIN_TIMEOUT, "work in flight was not confirmed before partitions were taken away")
+        self.profiles.forget()
 
     async def _acknowledge(self, offsets: Mapping[TP, int]) -> bool:
         """Commit next offsets; end the worker if the group does not answer in time."""

@@ -98,6 +98,10 @@ class Profiles(Protocol):
         """Take note that the changelog holds ``states``, up to ``offsets`` by partition."""
         ...
 
+    def forget(self) -> None:
+        """Drop what was read and not changed: another worker may own the accounts from now on."""
+        ...
+
     def __len__(self) -> int: ...
 
 
@@ -130,6 +134,9 @@ class MemoryProfiles:
 
     def committed(self, states: Mapping[bytes, tuple[int, AccountState]], offsets: Mapping[int, int]) -> None:
         """Do nothing: this memory does not outlive the process."""
+
+    def forget(self) -> None:
+        """Do nothing: recovery replaces what others have changed."""
 
     def __len__(self) -> int:
         return len(self._states)
@@ -175,7 +182,7 @@ class RocksProfiles:
             self._store.set_persisted_offset(TP(self._changelog, partition), offset)
 
     def forget(self) -> None:
-        """Drop decoded states: another worker may have owned them since."""
+        """Drop decoded states; see `Profiles.forget`."""
         self._clean.clear()
 
     def _keep(self, key: bytes, state: AccountState) -> None:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -35,6 +37,9 @@ KILL_WORKER_AT, KILL_BROKER_AT = 0.2, 0.75
 """Shares of the load after which the blows fall."""
 
 BROKER_DOWN_S = 3.0
+FROZEN_S = 9.0
+"""Longer than the session of 6 s."""
+
 SETTLE_TIMEOUT_S = 90.0
 TICK_S = 0.001
 
@@ -55,7 +60,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     @property
     def proven(self) -> bool:
         """Whether nothing was lost and nothing counted twice."""
-        return self.accepted > 0 and not self.missing and not self.wrong_profiles
+        died = any(name.startswith("DIED") for name in self.exits)
+        return self.accepted > 0 and not self.missing and not self.wrong_profiles and not died
 
 
 def payments(count: int, seed: int) -> Iterator[TransferRecord]:
@@ -134,11 +140,16 @@ class Supervisor(threading.Thread):
             for worker in self._workers:
                 code = worker.process.poll() if worker.process else None
                 if code is not None:
-                    name = ExitCode(code).name.lower() if code >= 0 else f"signal {-code}"
-                    self.exits[name] += 1
-                    if code not in RESTART_CODES:
-                        raise AssertionError(f"a worker ended with {code}:\n{worker.tail()}")
-                    worker.start(wait=False)
+                    self._ended(worker, code)
+
+    def _ended(self, worker: WorkerProcess, code: int) -> None:
+        """Start a worker again; any other end than by one of its own codes is a failure of the proof."""
+        if code in RESTART_CODES:
+            self.exits[ExitCode(code).name.lower()] += 1
+        else:
+            self.exits[f"DIED {code}"] += 1
+            print(worker.tail())
+        worker.start(wait=False)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -188,19 +199,27 @@ def scoring_again_s(watch: Watch, killed_at: float) -> float:
     return max(first.values()) - killed_at if len(first) == PARTITIONS else float("inf")
 
 
-def prove(folder: Path, *, count: int = 20_000, rate: float = 1_000.0, seed: int = 1) -> Outcome:
-    """Run the proof once in an empty folder."""
+def prove(
+    folder: Path,
+    *,
+    blows: Blows | None = None,
+    count: int = 20_000,
+    rate: float = 1_000.0,
+    seed: int = 1,
+    **settings: Any,
+) -> Outcome:
+    """Run a proof once in an empty folder; ``settings`` are the workers'."""
     with LocalKafka(folder / "kafka") as kafka:
         ensure_topics(kafka.bootstrap, PARTITIONS)
-        workers = [WorkerProcess(kafka.bootstrap, folder, f"worker-{n}").start() for n in (1, 2)]
+        workers = [WorkerProcess(kafka.bootstrap, folder, f"worker-{n}", **settings) for n in (1, 2, 3)]
         supervisor, watch = Supervisor(), Watch(kafka.bootstrap)
-        for worker in workers:
-            supervisor.add(worker)
+        for worker in workers[:2]:
+            supervisor.add(worker.start())
         load = Load(kafka.bootstrap, count, rate, seed)
         for thread in (supervisor, watch, load):
             thread.start()
         try:
-            outcome = _strike(kafka, load, watch, supervisor, WorkerProcess(kafka.bootstrap, folder, "worker-3"))
+            outcome = (blows or kill_worker_and_broker)(Scene(kafka, load, watch, supervisor, workers))
         finally:
             supervisor.stop()
             watch.stop()
@@ -209,24 +228,54 @@ def prove(folder: Path, *, count: int = 20_000, rate: float = 1_000.0, seed: int
         return outcome
 
 
-def _strike(kafka: LocalKafka, load: Load, watch: Watch, supervisor: Supervisor, third: WorkerProcess) -> Outcome:
-    load.wait_for(KILL_WORKER_AT)
-    killed_at = supervisor.kill_first()
-    supervisor.add(third.start(wait=False))
-    load.wait_for(KILL_BROKER_AT)
-    kafka.kill()
+class Scene(NamedTuple):
+    """What the blows fall on; the first two workers run, the third waits."""
+
+    kafka: LocalKafka
+    load: Load
+    watch: Watch
+    supervisor: Supervisor
+    workers: list[WorkerProcess]
+
+
+Blows = Callable[[Scene], Outcome]
+
+
+def kill_worker_and_broker(scene: Scene) -> Outcome:
+    """Kill a worker, let a third join, kill the broker and start it again."""
+    scene.load.wait_for(KILL_WORKER_AT)
+    killed_at = scene.supervisor.kill_first()
+    scene.supervisor.add(scene.workers[2].start(wait=False))
+    scene.load.wait_for(KILL_BROKER_AT)
+    scene.kafka.kill()
     broker_killed_at = time.time()
     time.sleep(BROKER_DOWN_S)
-    kafka.start()
+    scene.kafka.start()
+    outcome = settle(scene, broker_killed_at)
+    outcome.scoring_again_s = round(scoring_again_s(scene.watch, killed_at), 2)
+    return outcome
+
+
+def freeze_worker(scene: Scene) -> Outcome:
+    """Freeze a worker for longer than its session, so that it wakes up as one that was given up."""
+    scene.load.wait_for(KILL_WORKER_AT)
+    frozen_at = time.time()
+    scene.workers[0].signal(signal.SIGSTOP)
+    time.sleep(FROZEN_S)
+    scene.workers[0].signal(signal.SIGCONT)
+    return settle(scene, frozen_at)
+
+
+def settle(scene: Scene, since: float) -> Outcome:
+    """Wait until all is assessed, and count."""
+    load, watch = scene.load, scene.watch
     caught_up_at = watch.wait_for(load)
-    missing = load.accepted - watch.came.keys()
     return Outcome(
         accepted=len(load.accepted),
         assessed=len(watch.came),
         repeated=watch.total - len(watch.came),
-        missing=len(missing),
-        scoring_again_s=round(scoring_again_s(watch, killed_at), 2),
-        caught_up_s=round(caught_up_at - broker_killed_at, 2),
+        missing=len(load.accepted - watch.came.keys()),
+        caught_up_s=round(caught_up_at - since, 2),
     )
 
 
@@ -236,11 +285,23 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--rate", type=float, default=1_000.0)
+    parser.add_argument("--store", choices=("memory", "rocksdb"), default="memory")
+    parser.add_argument("--standby", type=int, default=0)
+    parser.add_argument("--freeze", action="store_true", help="freeze a worker instead of killing")
     options = parser.parse_args()
     failed = 0
     for seed in range(1, options.times + 1):
         with tempfile.TemporaryDirectory(prefix="sluice-crash-") as folder:
-            outcome = prove(Path(folder), count=options.count, rate=options.rate, seed=seed)
+            blows = freeze_worker if options.freeze else kill_worker_and_broker
+            outcome = prove(
+                Path(folder),
+                blows=blows,
+                count=options.count,
+                rate=options.rate,
+                seed=seed,
+                store=options.store,
+                standby_replicas=options.standby,
+            )
         failed += not outcome.proven
         print(seed, "proven" if outcome.proven else "FAILED", msgspec.json.encode(outcome).decode(), flush=True)
     raise SystemExit(failed > 0)

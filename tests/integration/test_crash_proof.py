@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.crash_proof import prove
+from tests.integration.crash_proof import freeze_worker, prove
 from tests.streamkit import require_kafka
 
 
@@ -17,6 +17,15 @@ def test_nothing_is_lost_or_counted_twice_whoever_dies(tmp_path: Path) -> None:
     outcome = prove(tmp_path)
     print(outcome)
     assert outcome.accepted == outcome.assessed == 20_000
-    assert outcome.missing == 0
-    assert outcome.wrong_profiles == 0
+    assert outcome.proven
     assert outcome.profiles > 4_000
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_worker_that_wakes_up_given_up_does_no_harm(tmp_path: Path) -> None:
+    require_kafka()
+    outcome = prove(tmp_path, blows=freeze_worker, count=15_000)
+    print(outcome)
+    assert outcome.accepted == outcome.assessed == 15_000
+    assert outcome.proven
