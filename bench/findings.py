@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from bench.machine import Machine
-from bench.panel import Trained
-from bench.stack import Stack
+from bench.panel import Trained, train
+from bench.stack import Say, Stack
 from bench.traffic import Traffic
+from telemetry.clock import wall_us
 
 
 class Length(msgspec.Struct, frozen=True, kw_only=True):
     """How long and how often is measured."""
 
-    seconds: float = 6.0
+    seconds: float = 5.0
     """Length of one throughput trial; everything else is a multiple of it."""
     runs: int = 3
 
 
-class Bench(msgspec.Struct, frozen=True, kw_only=True):
-    """What every part is given."""
+class Bench:
+    """What every part is given; traffic and detectors are made when they are first needed."""
 
-    length: Length
-    stack: Callable[[], Stack]
-    """Starts a broker of its own, or uses the external one; close it after use."""
-    traffic: Traffic
-    trained: Trained
-    say: Callable[[str], None]
+    def __init__(self, *, length: Length, broker: str, folder: Path, run: str, say: Say) -> None:
+        self.length = length
+        self.say = say
+        self._broker, self._folder, self._run = broker, folder, run
+        self._stacks = 0
+
+    def stack(self) -> Stack:
+        """Start a broker of its own, or use the external one; close it after use."""
+        self._stacks += 1
+        return Stack(self._folder / f"stack-{self._stacks}", self._broker, self.say)
+
+    @cached_property
+    def traffic(self) -> Traffic:
+        """The load of the simulated town."""
+        self.say("simulating a town for the load")
+        return Traffic(self._run, wall_us())
+
+    @cached_property
+    def trained(self) -> Trained:
+        """A trained panel of detectors."""
+        self.say("training the detectors")
+        return train()
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):

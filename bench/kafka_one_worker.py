@@ -127,7 +127,7 @@ class Load(threading.Thread):
 
     def _send(self, transfer: TransferRecord, due: float) -> None:
         header = {ACCEPTED_HEADER: str(int(due * 1_000_000)).encode()}
-        self._producer.produce(Topic.TRANSFERS, encode(transfer), transfer.payer.encode(), headers=header)
+        self._producer.produce(Topic.TRANSFERS, encode(transfer), transfer.payer.encode(), headers=list(header.items()))
         self.sent += 1
 
 
@@ -148,8 +148,9 @@ class Probe(threading.Thread):
     def run(self) -> None:
         while not self.stopping.is_set():
             record = self._consumer.poll(0.1)
-            if record is not None and record.error() is None:
-                self._note(decode_assessment(record.value()), time.time())
+            value = None if record is None or record.error() else record.value()
+            if value is not None:
+                self._note(decode_assessment(value), time.time())
         self._consumer.close()
 
     def _note(self, assessment: Assessment, now: float) -> None:

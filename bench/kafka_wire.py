@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
 from bench.schedule import Passage, WallClock, drive
-from bench.traffic import Payment, Traffic
+from bench.traffic import Payment
 from models.wire import ACCEPTED_HEADER, PARTITIONER, Topic
 from stream.topics import admin_client, is_embedded
 
@@ -25,6 +25,18 @@ class Route(msgspec.Struct, frozen=True):
 
     source: str = Topic.TRANSFERS.value
     sink: str = Topic.ASSESSMENTS.value
+
+
+class Source(Protocol):
+    """Where payments come from."""
+
+    def take(self, count: int) -> list[Payment]:
+        """Return the next payments."""
+        ...
+
+    def number_of(self, transfer_id: str) -> int:
+        """Return the number of a transfer of ours, or -1 for somebody else's."""
+        ...
 
 
 class _Id(msgspec.Struct):
@@ -54,7 +66,7 @@ class KafkaWire:
     that loader and probe do not wait for each other's turn.
     """
 
-    def __init__(self, broker: str, route: Route, traffic: Traffic) -> None:
+    def __init__(self, broker: str, route: Route, traffic: Source) -> None:
         self._traffic = traffic
         self._source = route.source
         self._payments: list[Payment] = []

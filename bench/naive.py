@@ -80,7 +80,14 @@ def features_of(account: Account, transfer: Transfer) -> dict[str, float]:
 
 def create_app(broker: str) -> Any:
     """Return the Faust app."""
-    app = faust.App("naive", broker=f"kafka://{broker}", topic_partitions=4, web_enabled=False)
+    app = faust.App(
+        "naive",
+        broker=f"kafka://{broker}",
+        topic_partitions=4,
+        topic_allow_declare=False,  # the bench makes the topics; the embedded broker answers no such request
+        topic_disable_leader=True,
+        web_enabled=False,
+    )
     source, sink = app.topic(SOURCE, value_type=Transfer), app.topic(SINK, value_type=Score)
     accounts: dict[str, Account] = defaultdict(Account)
     model = compose.Pipeline(preprocessing.MinMaxScaler(), anomaly.HalfSpaceTrees(seed=1))

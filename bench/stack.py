@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 import threading
 import urllib.request
@@ -18,7 +17,7 @@ from bench.kafka_wire import Route, make_topics
 from bench.machine import Meter, family
 from cli.plan import PARTITIONS, Keys, Plan, free_ports
 from cli.supervisor import Program, Supervisor
-from stream.kafka import java_program
+from stream.kafka import java_program, kafka_jars
 from stream.topics import ensure_topics
 
 SCRAPE_S: Final = 5.0
@@ -145,13 +144,9 @@ def with_env(program: Program, **env: str) -> Program:
 
 def broker_name(kind: str) -> str:
     """Return the broker in words."""
-    if kind == "kafka":
-        java = java_program()
-        told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr if java else ""
-        return f"Apache Kafka 4.1.1, one KRaft node, {told.splitlines()[0] if told else 'Java unknown'}"
-    return "embedded (librdkafka's mock cluster, in memory)" if kind == "embedded" else f"external at {kind}"
-
-
-def free_disk_bytes(folder: Path) -> int:
-    """Return the free space where the broker writes."""
-    return shutil.disk_usage(folder).free
+    java = java_program()
+    if kind == "kafka" and java is not None:
+        (jar,) = kafka_jars().glob("kafka_2*.jar")
+        told = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr.splitlines()[0]
+        return f"Apache Kafka {jar.stem.partition('-')[2]}, one KRaft node, {told}"
+    return "embedded (librdkafka's mock cluster, in memory)" if kind == "embedded" else kind

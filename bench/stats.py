@@ -14,6 +14,10 @@ NEVER: Final = 0
 """Arrival time of what has not arrived."""
 
 
+class NothingMeasured(Exception):
+    """Nothing arrived, so there is no latency."""
+
+
 class Spread(msgspec.Struct, frozen=True):
     """Smallest, middle and largest figure of several runs."""
 
@@ -56,7 +60,7 @@ class LatencySpread(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def latency(spans_us: npt.NDArray[np.int64]) -> Latency:
-    """Return the quantiles of spans in microseconds; raise `ValueError` for none.
+    """Return the quantiles of spans in microseconds; raise `NothingMeasured` for none.
 
     A quantile is one of the spans, not a value between two (numpy's ``higher``),
     so a few samples cannot show a better tail than they have.
@@ -65,7 +69,7 @@ def latency(spans_us: npt.NDArray[np.int64]) -> Latency:
     2.0
     """
     if not len(spans_us):
-        raise ValueError("no latency was measured")
+        raise NothingMeasured("nothing arrived, so there is no latency")
     p50, p99, p999, worst = np.quantile(spans_us, (0.5, 0.99, 0.999, 1.0), method="higher") / 1000
     return Latency(
         p50=round(float(p50), 3),

@@ -8,14 +8,15 @@ from typing import Any, Final
 
 import msgspec
 
-from bench.findings import Bench, Findings
+from bench.findings import Bench, Findings, Length
 from bench.kafka_wire import KafkaWire, Route
 from bench.machine import rss_bytes, threads_s
 from bench.panel import publish
 from bench.schedule import Passage
 from bench.search import CLOSE, STEP, NothingHeld, highest_held
-from bench.stack import BARE, NAIVE, Programs, Stack, comparison
+from bench.stack import BARE, NAIVE, Programs, Say, Stack, comparison
 from bench.stats import Latency, latency_spread, spread
+from bench.traffic import Traffic
 from cli.supervisor import Program
 from telemetry.clock import wall_us
 
@@ -35,7 +36,7 @@ CALM_WARM_S: Final = 5.0
 FLOOR_TPS: Final = 3_000.0
 """Rate that one worker is to hold for two minutes (issue 6)."""
 
-SUSTAINED_TRIALS: Final = 20.0
+SUSTAINED_TRIALS: Final = 24.0
 SUSTAINED_SHARE: Final = 0.9
 """Where the floor was not held in a trial, the long run takes this share of what was."""
 
@@ -76,78 +77,86 @@ class Calm(msgspec.Struct, frozen=True, kw_only=True):
     worker_mb: float
 
 
+class Seen(msgspec.Struct, kw_only=True):
+    """What the runs gave, by subject."""
+
+    rates: dict[str, list[float]] = msgspec.field(default_factory=lambda: {each.name: [] for each in SUBJECTS})
+    trials: dict[str, list[Trial]] = msgspec.field(default_factory=lambda: {each.name: [] for each in SUBJECTS})
+    calm: list[Calm] = []
+    panel: str = ""
+    """Version of the panel of detectors that workers named in their assessments."""
+    notes: list[str] = []
+
+
 def measure(bench: Bench) -> Findings:
     """Measure all subjects in turn, run by run, so that a change of the machine's mood meets all of them."""
+    traffic, snapshot = bench.traffic, bench.trained.snapshot
     stack = bench.stack()
     try:
-        return _Rounds(bench, stack).measure()
+        publish(stack.address, snapshot, key=stack.keys.snapshot.encode(), now_us=wall_us())
+        return _Rounds(bench.length, stack, traffic, bench.say).measure()
     finally:
         stack.close()
 
 
 class _Rounds:
-    """The runs of this part and what they gave."""
+    """The runs of this part."""
 
-    def __init__(self, bench: Bench, stack: Stack) -> None:
-        self._bench = bench
+    def __init__(self, length: Length, stack: Stack, traffic: Traffic, say: Say) -> None:
+        self._length = length
         self._stack = stack
-        self._rates: dict[str, list[float]] = {subject.name: [] for subject in SUBJECTS}
-        self._trials: dict[str, list[Trial]] = {subject.name: [] for subject in SUBJECTS}
-        self._calm: list[Calm] = []
-        self._panel = ""
-        self._notes: list[str] = []
-        key = stack.keys.snapshot.encode()
-        publish(stack.address, bench.trained.snapshot, key=key, now_us=wall_us())
+        self._traffic = traffic
+        self._say = say
+        self._seen = Seen()
 
     def measure(self) -> Findings:
         """Run everything."""
-        for number in range(self._bench.length.runs):
+        for number in range(self._length.runs):
             for subject in SUBJECTS:
-                self._bench.say(f"run {number + 1}: {subject.name}")
+                self._say(f"run {number + 1}: {subject.name}")
                 self._run(subject)
-        return self._findings(self._sustained())
+        seconds = SUSTAINED_TRIALS * self._length.seconds
+        return findings_of(self._seen, self._sustained(seconds), seconds)
 
     def _run(self, subject: Subject) -> None:
         with self._stack.running(*subject.programs(self._stack)) as programs:
-            wire = KafkaWire(self._stack.address, subject.route, self._bench.traffic)
+            wire = KafkaWire(self._stack.address, subject.route, self._traffic)
             wire.run(rate=WARM_RATE, count=int(WARM_RATE * WARM_S))
-            self._rates[subject.name].append(self._search(subject, wire, programs))
+            self._seen.rates[subject.name].append(self._search(subject, wire, programs))
             if subject.name == "one_worker":
-                self._calm.append(self._measure_calm(wire, programs))
-                self._panel = wire.panel_version
+                self._seen.calm.append(self._measure_calm(wire, programs))
+                self._seen.panel = wire.panel_version
             wire.close()
             if programs.restarts:
-                self._notes.append(f"{subject.name}: a worker ended itself and was started again")
+                self._seen.notes.append(f"{subject.name}: a worker ended itself and was started again")
 
     def _search(self, subject: Subject, wire: KafkaWire, programs: Programs) -> float:
         """Return the highest rate held in one run; 0 if none was."""
-        known = self._rates[subject.name]
+        known = self._seen.rates[subject.name]
         burst = 0.0 if known else _burst(wire)
         guess, step = (known[-1], CLOSE) if known and known[-1] else (GUESS * burst, STEP)
 
         def holds(rate: float) -> bool:
             trial = self._try(wire, programs, rate)
-            self._trials[subject.name].append(trial)
-            self._bench.say(
-                f"  {rate:6.0f}/s {'held' if trial.held else 'not held'}, p99 {trial.latency_ms.p99:.0f} ms"
-            )
+            self._seen.trials[subject.name].append(trial)
+            self._say(f"  {rate:6.0f}/s {'held' if trial.held else 'not held'}, p99 {trial.latency_ms.p99:.0f} ms")
             return trial.held
 
         try:
             return round(highest_held(holds, guess or WARM_RATE, step=step), 1)
         except NothingHeld as error:
-            self._notes.append(f"{subject.name}: {error}")
+            self._seen.notes.append(f"{subject.name}: {error}")
             return 0.0
 
     def _try(self, wire: KafkaWire, programs: Programs, rate: float) -> Trial:
         programs.check()
         meter = programs.meter(subject=programs.pids(""))
-        passage = wire.run(rate=rate, count=int(rate * self._bench.length.seconds))
+        passage = wire.run(rate=rate, count=int(rate * self._length.seconds))
         return _trial(passage, meter.us_per(len(passage.due_us)))
 
     def _measure_calm(self, wire: KafkaWire, programs: Programs) -> Calm:
         """Measure latency and CPU at the calm rate; the warm-up counts for CPU only."""
-        count = int(CALM_TPS * (CALM_WARM_S + CALM_TRIALS * self._bench.length.seconds))
+        count = int(CALM_TPS * (CALM_WARM_S + CALM_TRIALS * self._length.seconds))
         (pid,) = programs.pids("worker")
         before, meter = threads_s(pid), programs.meter(subject=[pid])
         passage = wire.run(rate=CALM_TPS, count=count)
@@ -160,72 +169,70 @@ class _Rounds:
             },
             worker_mb=rss_bytes(pid) / 1024**2,
         )
-        self._bench.say(f"  at {CALM_TPS:.0f}/s: p50 {calm.latency_ms.p50:.1f} ms, p99 {calm.latency_ms.p99:.1f} ms")
+        self._say(f"  at {CALM_TPS:.0f}/s: p50 {calm.latency_ms.p50:.1f} ms, p99 {calm.latency_ms.p99:.1f} ms")
         return calm
 
-    def _sustained(self) -> Trial:
+    def _sustained(self, seconds: float) -> Trial:
         """Hold one rate with one worker for long."""
-        found = statistics.median(self._rates["one_worker"])
+        found = statistics.median(self._seen.rates["one_worker"])
         rate = FLOOR_TPS if found >= FLOOR_TPS else max(SUSTAINED_SHARE * found, WARM_RATE)
-        seconds = SUSTAINED_TRIALS * self._bench.length.seconds
-        self._bench.say(f"one worker, {rate:.0f}/s for {seconds:.0f} s")
+        self._say(f"one worker, {rate:.0f}/s for {seconds:.0f} s")
         (worker,) = self._stack.plan(1).workers(self._stack.address)
         with self._stack.running(worker) as programs:
-            wire = KafkaWire(self._stack.address, Route(), self._bench.traffic)
+            wire = KafkaWire(self._stack.address, Route(), self._traffic)
             wire.run(rate=WARM_RATE, count=int(WARM_RATE * WARM_S))
             meter = programs.meter(subject=programs.pids("worker"))
             passage = wire.run(rate=rate, count=int(rate * seconds))
             wire.close()
             return _trial(passage, meter.us_per(len(passage.due_us)))
 
-    def _findings(self, sustained: Trial) -> Findings:
-        medians = {name: statistics.median(rates) for name, rates in self._rates.items()}
-        pairs = list(zip(self._rates["one_worker"], self._rates["naive"], self._rates["bare_loop"], strict=True))
-        naive = [one / other for one, other, _ in pairs if other]
-        bare = [one / other for one, _, other in pairs if other]
-        if not self._panel:
-            self._notes.append("workers scored with the rules alone: no detector was named in their assessments")
-        return Findings(
-            throughput={
-                **{f"{name}_tps": tps for name, tps in medians.items()},
-                "spread": {f"{name}_tps": spread(rates, 1) for name, rates in self._rates.items()},
-                "sustained": {"seconds": SUSTAINED_TRIALS * self._bench.length.seconds, "trial": sustained},
-                "trials": self._trials,
-                "panel": self._panel,
-            },
-            ratios={
-                "throughput_vs_naive": round(statistics.median(naive), 2) if naive else None,
-                "throughput_vs_bare_loop": round(statistics.median(bare), 3) if bare else None,
-                "spread": {
-                    "throughput_vs_naive": spread(naive) if naive else None,
-                    "throughput_vs_bare_loop": spread(bare, 3) if bare else None,
-                },
-            },
-            latency_ms={"at_1000": latency_spread([calm.latency_ms for calm in self._calm], CALM_TPS)},
-            us_per_transfer=self._cpu(),
-            memory={"worker_mb": spread([calm.worker_mb for calm in self._calm], 1)},
-            notes=self._notes,
-        )
 
-    def _cpu(self) -> dict[str, Any]:
-        """Return CPU per transfer at the calm rate, and at the highest rate each subject held."""
-        best = {
-            name: max(held, key=lambda trial: trial.rate)
-            for name, trials in self._trials.items()
-            if (held := [trial for trial in trials if trial.held])
-        }
-        return {
-            "worker_at_1000": _over(self._calm, "subject"),
-            "broker_at_1000": _over(self._calm, "broker"),
-            "worker_threads_at_1000": {
-                kind: spread([calm.threads_us_per_transfer.get(kind, 0.0) for calm in self._calm], 1)
-                for kind in ("main", "other", "librdkafka")
+def findings_of(seen: Seen, sustained: Trial, sustained_s: float) -> Findings:
+    """Return what the runs say."""
+    medians = {name: statistics.median(rates) for name, rates in seen.rates.items()}
+    pairs = list(zip(seen.rates["one_worker"], seen.rates["naive"], seen.rates["bare_loop"], strict=True))
+    naive = [one / other for one, other, _ in pairs if other]
+    bare = [one / other for one, _, other in pairs if other]
+    no_panel = ["workers scored with the rules alone: no detector was named in their assessments"]
+    return Findings(
+        throughput={
+            **{f"{name}_tps": tps for name, tps in medians.items()},
+            "spread": {f"{name}_tps": spread(rates, 1) for name, rates in seen.rates.items()},
+            "sustained": {"seconds": sustained_s, "trial": sustained},
+            "trials": seen.trials,
+            "panel": seen.panel,
+        },
+        ratios={
+            "throughput_vs_naive": round(statistics.median(naive), 2) if naive else None,
+            "throughput_vs_bare_loop": round(statistics.median(bare), 3) if bare else None,
+            "spread": {
+                "throughput_vs_naive": spread(naive) if naive else None,
+                "throughput_vs_bare_loop": spread(bare, 3) if bare else None,
             },
-            "at_highest_rate": {
-                name: {group: round(us, 1) for group, us in trial.cpu_us_per_transfer.items()}
-                for name, trial in best.items()
-            },
-        }
+        },
+        latency_ms={"at_1000": latency_spread([calm.latency_ms for calm in seen.calm], CALM_TPS)},
+        us_per_transfer=_cpu(seen),
+        memory={"worker_mb": spread([calm.worker_mb for calm in seen.calm], 1)},
+        notes=seen.notes + ([] if seen.panel else no_panel),
+    )
+
+
+def _cpu(seen: Seen) -> dict[str, Any]:
+    """Return CPU per transfer at the calm rate, and at the highest rate each subject held."""
+    best = {
+        name: max(held, key=lambda trial: trial.rate)
+        for name, trials in seen.trials.items()
+        if (held := [trial for trial in trials if trial.held])
+    }
+    return {
+        "worker_at_1000": _over(seen.calm, "subject"),
+        "broker_at_1000": _over(seen.calm, "broker"),
+        "worker_threads_at_1000": {
+            kind: spread([calm.threads_us_per_transfer.get(kind, 0.0) for calm in seen.calm], 1)
+            for kind in ("main", "other", "librdkafka")
+        },
+        "at_highest_rate": {name: trial.cpu_us_per_transfer for name, trial in best.items()},
+    }
 
 
 def _over(calm: list[Calm], group: str) -> Any:
