@@ -1,0 +1,279 @@
+"""The trainer: one process that learns from assessments and verdicts and publishes signed snapshots.
+
+Its state and the offsets it has read up to are saved in one file, so a start
+goes on where the last save was; without the file it learns anew from what the
+topics still hold.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+
+from models.risk.assessment import Assessment
+from models.risk.features import FEATURE_NAMES, FEATURE_SET
+from models.risk.learning.learner import Learner
+from models.risk.snapshot import ForestState
+from models.signing import sign_snapshot
+from models.wire import PARTITIONER, Topic, VerdictLabel, decode_assessment, decode_verdict, encode
+from stream.deadletter import Fault, Quarantine
+from stream.exitcodes import ExitCode
+from stream.follower import Record, record_of
+from stream.labels import Labels
+from stream.quiet import quiet_engine
+from stream.ready import announce_ready
+from stream.settings import TrainerSettings
+from stream.stages import UNREADABLE
+from stream.startup import prepare_broker
+from stream.topics import MAX_SNAPSHOT_BYTES
+from stream.trainer_state import Positions, load_state, save_state
+from telemetry.clock import Clock, parse_clock, wall_us
+from telemetry.logging import configure_logging
+from telemetry.metrics import DRIFT_ALARM, SNAPSHOTS_PUBLISHED, TRAINER_LEARNED, identify, serve_metrics
+
+log = structlog.get_logger(__name__)
+
+SEED: Final = 20_240_101
+BATCH_MAX: Final = 500
+BATCH_WAIT_S: Final = 0.2
+SAVE_EVERY_S: Final = 300.0
+"""A learner's state is some 60 MB when it has seen much."""
+
+FLUSH_TIMEOUT_S: Final = 2.0
+METADATA_TIMEOUT_S: Final = 10.0
+TOPICS: Final = (Topic.VERDICTS, Topic.ASSESSMENTS)
+
+Labelled = tuple[Sequence[float], bool, float]
+"""Features, whether it was a fraud, weight."""
+
+
+def run_trainer(settings: TrainerSettings) -> int:
+    """Run the trainer until SIGTERM or SIGINT; return an exit code of `stream.exitcodes`."""
+    configure_logging("trainer", settings.log_level)
+    quiet_engine()
+    if not settings.snapshot_key.get_secret_value():
+        log.error("the trainer needs SLUICE_SNAPSHOT_KEY to sign its snapshots")
+        return ExitCode.MISCONFIGURED
+    code = prepare_broker(settings)
+    if code is not ExitCode.OK:
+        return code
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    serve_metrics(settings.metrics_host, settings.metrics_port)
+    identify("trainer")
+    trainer = Trainer(settings, clock=parse_clock(settings.clock))
+    announce_ready(settings.ready_file, "trainer")
+    trainer.run(stopping)
+    return ExitCode.OK
+
+
+class Trainer:
+    """Reads, learns, refits in a thread, publishes, saves."""
+
+    def __init__(self, settings: TrainerSettings, *, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._path = settings.data_dir / "trainer.state"
+        restored = load_state(self._path)
+        self.learner = Learner(seed=SEED) if restored is None else restored.learner
+        self.labels = Labels(maturity_us=int(settings.maturity_s * 1_000_000)) if restored is None else restored.labels
+        self._positions: Positions = {} if restored is None else restored.positions
+        self._reader = _reader(settings.broker)
+        self._producer = _producer(settings.broker)
+        self._quarantine = Quarantine("trainer")
+        self._refit: Refit | None = None
+        self._published = ""
+        self._next_publish_s = time.monotonic() + settings.publish_every_s
+        self._next_save_s = time.monotonic() + SAVE_EVERY_S
+        log.info("trainer begins", restored=restored is not None, features=FEATURE_SET)
+
+    def run(self, stopping: threading.Event) -> None:
+        """Work until told to stop, then save."""
+        self.begin(stopping)
+        while not stopping.is_set():
+            self.step()
+        self.save()
+        self._producer.flush(FLUSH_TIMEOUT_S)
+        self._reader.close()
+
+    def begin(self, stopping: threading.Event) -> None:
+        """Read all verdicts there are before anything can count as honest for want of one; then assessments, too."""
+        verdicts, assessments = (_places(self._reader, topic, self._positions) for topic in TOPICS)
+        ends = {p.partition: self._reader.get_watermark_offsets(p, METADATA_TIMEOUT_S)[1] for p in verdicts}
+        self._reader.assign(verdicts)
+        while not stopping.is_set() and not self._has_read(Topic.VERDICTS, ends):
+            self.take(self._read())
+        self._reader.assign(_places(self._reader, Topic.VERDICTS, self._positions) + assessments)
+
+    def _has_read(self, topic: str, ends: Mapping[int, int]) -> bool:
+        read = self._positions.get(topic, {})
+        return all(read.get(number, 0) >= end for number, end in ends.items())
+
+    def step(self) -> None:
+        """Take what has come, learn from it, and do what is due."""
+        self.take(self._read())
+        self._refit_if_due()
+        now_s = time.monotonic()
+        if now_s >= self._next_publish_s:
+            self.publish()
+        if now_s >= self._next_save_s:
+            self.save()
+
+    def _read(self) -> list[Record]:
+        messages = self._reader.consume(BATCH_MAX, BATCH_WAIT_S)
+        self._producer.poll(0)
+        return [record_of(message) for message in messages if message.error() is None]
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Learn from records of both topics, and from what has matured meanwhile."""
+        assessed: list[Assessment] = []
+        labelled: list[Labelled] = []
+        for record in records:
+            self._positions.setdefault(record.topic, {})[record.partition] = record.offset + 1
+            try:
+                if record.topic == Topic.ASSESSMENTS:
+                    self._note_assessment(record, assessed)
+                elif record.value is not None:
+                    self._note_verdict(record, labelled)
+            except UNREADABLE as error:
+                self._refuse(record, str(error))
+        for item in self.labels.matured(self._clock.now_us()):
+            labelled.append((item.features, False, item.weight))
+        self._observe(assessed)
+        self._learn(labelled)
+
+    def _note_assessment(self, record: Record, assessed: list[Assessment]) -> None:
+        assessment = decode_assessment(record.value or b"")
+        if fits(assessment.feature_set, assessment.features):
+            self.labels.assessed(assessment)
+            assessed.append(assessment)
+
+    def _note_verdict(self, record: Record, labelled: list[Labelled]) -> None:
+        verdict = decode_verdict(record.value or b"")
+        news = self.labels.judged(verdict.transfer_id, verdict.label.value)
+        if news and fits(verdict.feature_set, verdict.features):
+            labelled.append((verdict.features, verdict.label is VerdictLabel.FRAUD, 1.0))
+
+    def _refuse(self, record: Record, detail: str) -> None:
+        key, value = self._quarantine.letter(record, Fault.MALFORMED, detail)
+        self._producer.produce(Topic.DEAD_LETTERS, value, key)
+
+    def _observe(self, assessed: Sequence[Assessment]) -> None:
+        if assessed:
+            latest_us = max(item.transfer.occurred_us for item in assessed)
+            self.learner.observe(rows_of(item.features for item in assessed), at_us=latest_us)
+
+    def _learn(self, labelled: Sequence[Labelled]) -> None:
+        if not labelled:
+            return
+        features, fraud, weights = zip(*labelled, strict=True)
+        self.learner.learn(rows_of(features), np.array(fraud, bool), np.array(weights, np.float64))
+        frauds = sum(fraud)
+        TRAINER_LEARNED.labels("panel", "fraud").inc(frauds)
+        TRAINER_LEARNED.labels("panel", "honest").inc(len(fraud) - frauds)
+
+    def _refit_if_due(self) -> None:
+        """Fit the trees in a thread, one fit at a time; publish at once what comes of it."""
+        if self._refit is None:
+            if self.learner.due(self._clock.now_us()):
+                self._refit = Refit(self.learner.refit_job(self._clock.now_us()))
+        elif self._refit.done:
+            self.learner.adopt(self._refit.result())
+            self._refit = None
+            self.publish()
+
+    def publish(self) -> None:
+        """Publish a signed snapshot of the panel, unless it is the one published last."""
+        self._next_publish_s = time.monotonic() + self._settings.publish_every_s
+        key = self._settings.snapshot_key.get_secret_value().encode()
+        for snapshot in self.learner.snapshots():
+            if snapshot.version != self._published:
+                record = sign_snapshot(snapshot, key=key, created_us=wall_us())
+                self._producer.produce(Topic.MODELS, encode(record), snapshot.detector.encode())
+                self._published = snapshot.version
+                SNAPSHOTS_PUBLISHED.labels(snapshot.detector).inc()
+        for name, on in self.learner.health().alarms.items():
+            DRIFT_ALARM.labels(name).set(on)
+
+    def save(self) -> None:
+        """Save learner, labels and positions in one file, all of it or nothing."""
+        self._next_save_s = time.monotonic() + SAVE_EVERY_S
+        save_state(self._path, self.learner, self.labels, self._positions)
+
+
+class Refit:
+    """One fit of the trees, in a thread that a stopping trainer does not wait for."""
+
+    def __init__(self, job: Any) -> None:
+        self._forest: ForestState | None = None
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(job,), name="refit", daemon=True)
+        self._thread.start()
+
+    def _run(self, job: Any) -> None:
+        try:
+            self._forest = job.run()
+        except BaseException as error:
+            self._failure = error
+            log.error("refit failed", exc_info=error)
+
+    @property
+    def done(self) -> bool:
+        """Whether the fit has ended."""
+        return not self._thread.is_alive()
+
+    def result(self) -> ForestState:
+        """Return the trees; raise what ended the fit without any."""
+        if self._forest is None:
+            raise self._failure or RuntimeError("the fit ended without trees")
+        return self._forest
+
+
+def fits(feature_set: str, features: Sequence[float]) -> bool:
+    """Return whether features can be learned from: those of this release, all of them."""
+    return feature_set == FEATURE_SET and len(features) == len(FEATURE_NAMES)
+
+
+def rows_of(features: Iterable[Sequence[float]]) -> Any:
+    """Return features as an array, n x `FEATURE_NAMES`."""
+    return np.array(list(features), dtype=np.float64)
+
+
+def _reader(broker: str) -> Consumer:
+    return Consumer(
+        {
+            "bootstrap.servers": broker,
+            "group.id": "sluice-trainer",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "log_level": 2,
+        }
+    )
+
+
+def _places(reader: Consumer, topic: str, positions: Positions) -> list[TopicPartition]:
+    """Return all partitions of a topic, each where it was read to."""
+    read = positions.get(topic, {})
+    found = reader.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic].partitions
+    return [TopicPartition(topic, number, read.get(number, OFFSET_BEGINNING)) for number in found]
+
+
+def _producer(broker: str) -> Producer:
+    return Producer(
+        {
+            "bootstrap.servers": broker,
+            "partitioner": PARTITIONER,
+            "acks": "all",
+            "message.max.bytes": MAX_SNAPSHOT_BYTES,
+            "log_level": 2,
+        }
+    )
