@@ -21,8 +21,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup ## everything on this machine, closed loop (SECONDS=60 ends by itself)
 	$(BIN)/sluice up $(SECONDS_ARG) $(ARGS)
 
-test: setup check ## every check, then every test
-	$(BIN)/pytest
+test: setup check ## every check, then every test but those of soak
+	$(BIN)/pytest -m "not soak"
+
+soak: setup ## cause every fault that an alert is for, and run the bench once through (long)
+	$(BIN)/pytest -m soak
 
 check: setup ## linters, types, import rules
 	$(BIN)/ruff check .
@@ -43,4 +46,4 @@ bench: setup ## measure throughput and latency on this machine
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .run *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test check format kafka bench clean
+.PHONY: help setup demo test soak check format kafka bench clean

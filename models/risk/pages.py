@@ -61,8 +61,9 @@ Black stops at once, whatever the score, and beats white; white beats any score;
 """
 
 _CODES_TAIL = """
-`9999` (the platform's "other", free text) names what the detectors add to the rules. 3001, 3002 and 3003 are reports by
+`9999` (the platform's "other", free text) names what the detectors add to the rules. 3001 and 3003 are reports by
 people and banks, and 1001, 1002, 2001 facts about openings and lists: transfers do not show them, so no rule here does.
+3002 speaks only once verdicts are known; with no labels at all it is silent.
 """
 
 

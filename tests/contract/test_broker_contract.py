@@ -11,6 +11,8 @@ from confluent_kafka.admin import AdminClient
 
 from models.money.types import account_id
 from models.risk.assessment import Band, ListLevel
+from models.risk.learning.learner import Learner
+from models.signing import sign_snapshot
 from models.wire import TOPIC_PLANS, ControlEntry, Topic, encode
 from stream.broker import EmbeddedBroker
 from stream.tables import partition_of
@@ -32,6 +34,7 @@ from tests.streamkit import (
     undated,
 )
 
+KEY = "a key for tests"
 BLACK = account_id("ccb", "BLACK-1")
 
 
@@ -55,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def worker(address: str, folder: Path) -> Iterator[WorkerProcess]:
     ensure_topics(address, 4)
     post_control(address, ControlEntry(account=BLACK, level=ListLevel.BLACK))
-    process = WorkerProcess(address, folder).start()
+    process = WorkerProcess(address, folder, snapshot_key=KEY).start()
     yield process
     process.stop()
 
@@ -206,3 +209,20 @@ def test_a_trace_goes_with_its_transfer(address: str, worker: WorkerProcess) -> 
     raw.until(lambda seen: any(b"traced-1" in value for _, value in seen))
     assert [dict(headers or []) for headers, value in raw.seen if b"traced-1" in value] == [{"traceparent": trace}]
     raw.close()
+
+
+def test_a_signed_panel_is_swapped_in_and_another_is_quarantined(address: str, eye: Eye) -> None:
+    (snapshot,) = Learner(seed=1).snapshots()
+    forged = sign_snapshot(snapshot, key=b"another key", created_us=START_US)
+    signed = sign_snapshot(snapshot, key=KEY.encode(), created_us=START_US)
+    for record in (forged, signed):
+        post_raw(address, Topic.MODELS, snapshot.detector.encode(), encode(record), partition=0)
+    post_raw(address, Topic.MODELS, snapshot.detector.encode(), b"no snapshot", partition=0)
+    letters = dead_letters(address)
+    letters.until(lambda seen: len(letters_of(seen, Topic.MODELS)) == 2)
+    assert [letter.reason for letter in letters_of(letters.seen, Topic.MODELS)] == ["signature", "malformed"]
+    letters.close()
+    post(address, [transfer(1, "L1", "M1", transfer_id="panel-1")])
+    eye.until(lambda seen: "panel-1" in ids(seen))
+    (found,) = (a for a in eye.seen if a.transfer.transfer_id == "panel-1")
+    assert ("panel", snapshot.version) in {(score.name, score.version) for score in found.scores}

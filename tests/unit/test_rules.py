@@ -71,6 +71,7 @@ CASES: dict[str, tuple[dict[str, float], dict[str, float]]] = {
     "V06": (NEW | {"device_changed": 1}, {"device_changed": -1}),
     "V07": (NEW | {"payer_balance_fen": 100_000}, {"payer_balance_fen": 4_000_000}),
     "V08": (NEW, {"amount_fen": 90_000}),
+    "3002": (NEW | {"payee_proven_received": 2}, {"payee_proven_received": 0}),
     "3006": (
         {"payer_in_n_7d": 9, "payer_in_fen_7d": 2_050_000, "payer_out_n_7d": 0, "amount_fen": 2_000_000},
         {"payer_out_n_7d": 2},

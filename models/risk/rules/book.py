@@ -14,7 +14,7 @@ from models.risk.rules import mule, platform, victim
 from models.risk.rules.common import is_new
 from models.risk.rules.settings import RuleSettings, rule_book_version
 
-EDITION: Final = "r4"
+EDITION: Final = "r5"
 """Changes whenever a rule's code does; thresholds have a digest of their own."""
 
 Hit = tuple[int, float]
@@ -75,6 +75,7 @@ RULES: Final = (
     Rule("V06", "new_device", victim.new_device, Needs.NEW_PAIR),
     Rule("V07", "emptying", victim.emptying, Needs.NEW_PAIR),
     Rule("V08", "large_first", victim.large_first, Needs.NEW_PAIR),
+    Rule("3002", "reported_3002", platform.reported_3002),
     Rule("3006", "gather_3006", platform.gather_3006, Needs.INCOME),
     Rule("3007", "scatter_3007", platform.scatter_3007, Needs.INCOME),
     Rule("3008", "repeated_3008", platform.repeated_3008),

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from models.risk.facts import FACT_INDEX, Facts
 from models.risk.rules import settings as s
-from models.risk.rules.common import AMOUNT
+from models.risk.rules.common import AMOUNT, freshness, payee_degree, payer_degree
 
 _IN_N, _IN, _OUT_N, _OUT = (FACT_INDEX[f"payer_{name}"] for name in ("in_n_7d", "in_fen_7d", "out_n_7d", "out_fen_7d"))
 _PAIR_OUT, _PAIR_IN = FACT_INDEX["pair_out_5d"], FACT_INDEX["pair_in_5d"]
+_PAYER_PROVEN, _PAYEE_PROVEN = FACT_INDEX["payer_proven_received"], FACT_INDEX["payee_proven_received"]
+
+
+def reported_3002(f: Facts, c: s.Reported3002) -> float:
+    """Fire when a verdict, mostly after a victim's report, has proven that an account took in fraud before.
+
+    Weighed less for old pairs and shops: an innocent seller downstream is the typical wrong freeze.
+    """
+    payee = payee_degree(f) if f[_PAYEE_PROVEN] >= c.frauds else 0.0
+    payer = payer_degree(f) if f[_PAYER_PROVEN] >= c.frauds else 0.0
+    return c.weight * max(payee, payer) * freshness(f)
 
 
 def gather_3006(f: Facts, c: s.Gather3006) -> float:

@@ -242,6 +242,13 @@ class Emptying(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     emptied: Share = 0.8
 
 
+class Reported3002(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """被害人举报: an account received money in at least ``frauds`` proven frauds (code 3002 of `domain.md` 2.1)."""
+
+    weight: Weight = 4.0
+    frauds: Count = 1
+
+
 class Gather3006(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """分散转入集中转出 in 5 working days (Tx100405Mapper2: >= 3 credits, sums within 10 %, 3 x debits < credits)."""
 
@@ -309,6 +316,7 @@ class RuleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     probe: Probe = Probe()
     new_device: NewDevice = NewDevice()
     emptying: Emptying = Emptying()
+    reported_3002: Reported3002 = Reported3002()
     gather_3006: Gather3006 = Gather3006()
     scatter_3007: Scatter3007 = Scatter3007()
     repeated_3008: Repeated3008 = Repeated3008()

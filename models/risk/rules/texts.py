@@ -81,6 +81,8 @@ EVIDENCE: Final[dict[str, Callable[[Facts], Number]]] = {
     "hour": _hour,
     "last_yuan": _yuan("last_pair_fen"),
     "least_yuan": _yuan("least_1h_fen"),
+    "payee_proven": _whole("payee_proven_received"),
+    "payer_proven": _whole("payer_proven_received"),
     "pair_out": _whole("pair_out_5d", 1),
     "pair_in": _whole("pair_in_5d"),
 }
@@ -212,6 +214,10 @@ TEXTS: Final[dict[str, Wording]] = {
     "V08": _say(
         "首次向该收款方大额付款 {amount_yuan} 元",
         "first payment to this payee is large: {amount_yuan} yuan",
+    ),
+    "3002": _say(
+        "涉案记录：收款方曾在 {payee_proven} 笔、付款方曾在 {payer_proven} 笔已确认的诈骗中收款",
+        "on record: payee received in {payee_proven} proven frauds, payer in {payer_proven}",
     ),
     "3006": _say(
         "分散转入集中转出：7 天入账 {in_n_7d} 笔 {in_7d_yuan} 元，转出 {out_n_7d} 笔 {out_7d_yuan} 元",
