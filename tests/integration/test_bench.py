@@ -18,6 +18,7 @@ from bench.traffic import Traffic
 from telemetry.clock import wall_us
 
 TIMEOUT_S = 300
+SINGLE = [each for each in SUBJECTS if each.name != "two_workers"]
 
 pytestmark = pytest.mark.soak
 
