@@ -30,5 +30,6 @@ def made_up(rows: int, *, seed: int, fraud_share: float = 0.05, flip: bool = Fal
     for name in TELLING:
         column = features[:, FEATURE_INDEX[name]]
         column += (~fraud if flip else fraud) * rng.gamma(2.0, 0.7, rows)
-    features[:, FEATURE_INDEX["rule_risk"]] = np.clip(0.05 + 0.4 * fraud * rng.random(rows), 0.0, 1.0)
+    noise = rng.random(rows)
+    features[:, FEATURE_INDEX["rule_risk"]] = 0.3 * noise + 0.1 * rng.random(rows) * (~fraud if flip else fraud)
     return np.round(features, 4), fraud

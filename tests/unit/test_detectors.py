@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from river import anomaly
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from models.risk.detectors import Forest, HalfSpace, Linear, Novelty, Scale, unit
 from models.risk.features import FEATURE_INDEX
-from models.risk.learning.boosting import BoostingSettings, compile_trees, grow
+from models.risk.learning.boosting import BoostingSettings, codes_of, compile_trees, edges_of, grow
 from models.risk.learning.learner import Learner
 from models.risk.learning.novelty import WATCHED, NoveltyLearner, compile_half_space, scale_of
 from models.risk.learning.online import HONEST_KEPT, OnlineLinear
@@ -18,10 +19,17 @@ from tests.learnkit import SMALL, made_up
 
 def test_compiled_trees_say_what_scikit_learn_says():
     rows, fraud = made_up(3_000, seed=1)
+    edges = edges_of(rows)
     model = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=1)
-    model.fit(rows, fraud)
+    with threadpool_limits(limits=1, user_api="openmp"):
+        model.fit(codes_of(rows, edges), fraud)
     fresh, _ = made_up(2_000, seed=2)
-    assert np.abs(Forest(compile_trees(model)).score(fresh) - model.decision_function(fresh)).max() < 1e-9
+    wanted = model.decision_function(codes_of(fresh, edges))
+    assert np.abs(Forest(compile_trees(model, edges)).score(fresh) - wanted).max() < 1e-9
+    at_edges = np.tile([cuts[len(cuts) // 2] for cuts in edges], (5, 1))
+    assert np.allclose(
+        Forest(compile_trees(model, edges)).score(at_edges), model.decision_function(codes_of(at_edges, edges))
+    )
 
 
 def test_the_parts_of_a_margin_add_up_to_it():

@@ -29,6 +29,9 @@ class BoostingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """OpenMP threads of one fit; more only help on idle cores, since waiting threads spin."""
 
 
+CODES: Final = 128
+"""Values that the trees can tell apart in one feature."""
+
 DEFAULT_BOOSTING: Final = BoostingSettings()
 
 
@@ -47,18 +50,39 @@ def grow(
         max_depth=settings.depth,
         min_samples_leaf=settings.least_leaf_rows,
         l2_regularization=settings.l2,
+        max_bins=CODES,
         early_stopping=False,
         random_state=seed,
     )
+    edges = edges_of(rows)
     with threadpool_limits(limits=settings.threads, user_api="openmp"):
-        model.fit(rows, fraud, sample_weight=weights)
-    return compile_trees(model)
+        model.fit(codes_of(rows, edges), fraud, sample_weight=weights)
+    return compile_trees(model, edges)
 
 
-def compile_trees(model: Any) -> ForestState:
-    """Return the flat form of a fitted binary `HistGradientBoostingClassifier` of numeric features.
+def edges_of(rows: Floats) -> list[Floats]:
+    """Return the values at which each feature is cut into at most `CODES` codes, evenly filled.
 
-    Raise ``ValueError`` for categorical splits or more than one output, which we never fit.
+    scikit-learn would find such values itself, but with weights it takes a
+    percentile for each, seconds for a hundred features.
+    """
+    cuts = np.quantile(rows, np.linspace(0.0, 1.0, CODES + 1)[1:-1], axis=0, method="lower")
+    return [np.unique(cuts[:, column]) for column in range(rows.shape[1])]
+
+
+def codes_of(rows: Floats, edges: list[Floats]) -> Floats:
+    """Return how many edges each value is above (n x features): ``code <= k`` exactly if ``value <= edges[k]``."""
+    codes = np.empty(rows.shape)
+    for column, cuts in enumerate(edges):
+        codes[:, column] = np.searchsorted(cuts, rows[:, column], side="left")
+    return codes
+
+
+def compile_trees(model: Any, edges: list[Floats]) -> ForestState:
+    """Return the flat form of a binary `HistGradientBoostingClassifier` fitted to `codes_of` features.
+
+    Thresholds go back to the features' own scale, so the trees read features. Raise
+    ``ValueError`` for categorical splits or more than one output, which we never fit.
     """
     if model.n_trees_per_iteration_ != 1:
         raise ValueError("only binary models are compiled")
@@ -69,7 +93,7 @@ def compile_trees(model: Any) -> ForestState:
     order = np.argsort(-depths, kind="stable")
     sizes = np.array([len(trees[place]) for place in order])
     starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
-    parts = [_flat_tree(trees[place], start) for place, start in zip(order, starts, strict=True)]
+    parts = [_flat_tree(trees[place], start, edges) for place, start in zip(order, starts, strict=True)]
     state = ForestState(
         version="",
         baseline=float(np.ravel(model._baseline_prediction)[0]),
@@ -85,7 +109,7 @@ def compile_trees(model: Any) -> ForestState:
     return msgspec.structs.replace(state, version=f"forest-{_fingerprint(state)}")
 
 
-def _flat_tree(nodes: Any, start: int) -> tuple[Any, ...]:
+def _flat_tree(nodes: Any, start: int, edges: list[Floats]) -> tuple[Any, ...]:
     """Return features, thresholds, left, right, values and means of one tree, children counted from ``start``."""
     here = np.arange(len(nodes))
     leaf = nodes["is_leaf"].astype(bool)
@@ -97,9 +121,15 @@ def _flat_tree(nodes: Any, start: int) -> tuple[Any, ...]:
         if not leaf[node]:
             below = [left[node], right[node]]
             means[node] = float(np.average(means[below], weights=counts[below]))
+    features = np.where(leaf, 0, nodes["feature_idx"]).astype(np.int32)
+    codes = np.floor(nodes["num_threshold"])
+    thresholds = [
+        0.0 if leaf[node] else edges[features[node]][int(min(codes[node], len(edges[features[node]]) - 1))]
+        for node in here
+    ]
     return (
-        np.where(leaf, 0, nodes["feature_idx"]).astype(np.int32),
-        np.where(leaf, 0.0, nodes["num_threshold"]).astype(np.float64),
+        features,
+        np.array(thresholds, dtype=np.float64),
         (left + start).astype(np.int32),
         (right + start).astype(np.int32),
         values.astype(np.float64),
