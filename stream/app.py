@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 import uvloop
+from faust.exceptions import ConsistencyError
 
 from models.money.types import AccountId
 from models.risk.assessment import Band
@@ -126,6 +127,7 @@ class _Life:
             starting.cancel()
             return
         await starting
+        self._end_if_crashed()
         self._ready = True
         gc.collect()
         gc.freeze()
@@ -148,10 +150,20 @@ class _Life:
     async def _check_engine(self) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
-            if self._engine.app.crashed:
-                self._end(ExitCode.ENGINE_FAILED, f"the engine crashed: {self._engine.app.crash_reason!r}")
+            self._end_if_crashed()
             for follower in self._followers:
                 follower.check()
+
+    def _end_if_crashed(self) -> None:
+        app = self._engine.app
+        if not app.crashed:
+            return
+        if isinstance(app.crash_reason, ConsistencyError):
+            log.error(
+                "local state is ahead of its changelog and is dropped, to be built anew", reason=str(app.crash_reason)
+            )
+            self._engine.drop_local_state()
+        self._end(ExitCode.ENGINE_FAILED, f"the engine crashed: {app.crash_reason!r}")
 
     def _ask_to_stop(self) -> None:
         """Stop in order, but never longer than allowed, even if the broker is gone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -112,6 +113,10 @@ class ScoringEngine:
             if end is not None:
                 CONSUMER_LAG.labels(place.topic, str(place.partition)).set(max(end - offset, 0))
         return bool(taken)
+
+    def drop_local_state(self) -> None:
+        """Remove the store's files; the changelog has all that counts."""
+        shutil.rmtree(self.app.conf.tabledir, ignore_errors=True)
 
     def last_rites(self) -> None:
         """Leave the group unless something could still land on the broker; withdraw what is not sent. For a crash."""

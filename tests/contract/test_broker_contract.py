@@ -15,6 +15,7 @@ from models.risk.learning.learner import Learner
 from models.signing import sign_snapshot
 from models.wire import TOPIC_PLANS, ControlEntry, Topic, encode
 from stream.broker import EmbeddedBroker
+from stream.exitcodes import ExitCode
 from stream.tables import partition_of
 from stream.topics import TopicMismatch, ensure_topics
 from tests.streamkit import (
@@ -50,7 +51,7 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(address: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("worker")
 
 
@@ -209,6 +210,23 @@ def test_a_trace_goes_with_its_transfer(address: str, worker: WorkerProcess) -> 
     raw.until(lambda seen: any(b"traced-1" in value for _, value in seen))
     assert [dict(headers or []) for headers, value in raw.seen if b"traced-1" in value] == [{"traceparent": trace}]
     raw.close()
+
+
+def test_local_state_of_another_broker_is_dropped_and_built_anew(address: str, folder: Path) -> None:
+    """As after the broker's data were lost: RocksDB files that are ahead of their changelog."""
+    name, group = "stale", "stale-group"
+    ensure_topics(address, 4, group=name)
+    first = WorkerProcess(address, folder, name, group=name, store="rocksdb").start()
+    post(address, [transfer(i, "stale-P", "stale-Q", transfer_id=f"stale-{i}") for i in range(5)])
+    view = assessments(address)
+    view.until(lambda seen: len(ids(seen, "stale-")) >= 5)
+    assert first.stop() == 0
+    ensure_topics(address, 4, group=group)
+    again = WorkerProcess(address, folder, name, group=group, store="rocksdb").start(wait=False)
+    assert again.wait(40) == ExitCode.ENGINE_FAILED
+    assert not again.ready
+    assert again.start().stop() == 0
+    view.close()
 
 
 def test_a_signed_panel_is_swapped_in_and_another_is_quarantined(address: str, eye: Eye) -> None:
