@@ -45,10 +45,21 @@ def java_program() -> str | None:
     return (shutil.which("java", path=f"{home}/bin") if home else None) or shutil.which("java")
 
 
+CHECKOUT: Final = Path(__file__).resolve().parent.parent
+
+
 def _deploy_folder() -> Path:
     """Return the folder of pom and properties: of a checkout, or of an installed sluice."""
-    checkout = Path(__file__).resolve().parent.parent / "deploy" / "kafka"
-    return checkout if checkout.is_dir() else Path(sysconfig.get_path("data")) / "share" / "sluice" / "kafka"
+    folder = CHECKOUT / "deploy" / "kafka"
+    return folder if folder.is_dir() else Path(sysconfig.get_path("data")) / "share" / "sluice" / "kafka"
+
+
+def _kept_jars() -> Path:
+    """Return where fetched jars are kept: in a checkout, or in the user's cache."""
+    if (CHECKOUT / "deploy").is_dir():
+        return CHECKOUT / ".run" / "kafka" / "libs"
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "sluice" / "kafka" / "libs"
 
 
 def kafka_jars() -> Path:
@@ -61,7 +72,7 @@ def kafka_jars() -> Path:
     if home:
         libs = Path(home) / "libs"
         return libs if libs.is_dir() else Path(home)
-    libs = _deploy_folder().parent.parent / ".run" / "kafka" / "libs"
+    libs = _kept_jars()
     if not libs.is_dir():
         _fetch_jars(libs)
     return libs
