@@ -66,6 +66,7 @@ def show_zeros() -> None:
     """Let counters with labels exist from the start, so that an alert on their growth is not blind to the first."""
     for topic in (Topic.TRANSFERS, Topic.CREDITS):
         OFFSET_GAPS.labels(topic)
+    for topic in (Topic.TRANSFERS, Topic.CREDITS, Topic.CONTROLS, Topic.MODELS):
         for fault in Fault:
             DEAD_LETTERS.labels(topic, fault.value)
     for band in Band:

@@ -92,16 +92,19 @@ def is_embedded(admin: AdminClient) -> bool:
 
 
 def _wanted(partitions: int, replication: int, group: str) -> list[NewTopic]:
+    """Return all topics; a write counts once all copies but one have it, so that one broker may be away."""
+    safe = {"min.insync.replicas": str(max(replication - 1, 1))}
     topics = [
-        NewTopic(plan.topic, plan.partitions or partitions, replication, config=_config(plan)) for plan in TOPIC_PLANS
+        NewTopic(plan.topic, plan.partitions or partitions, replication, config=safe | _config(plan))
+        for plan in TOPIC_PLANS
     ]
-    topics.append(NewTopic(changelog_topic(group), partitions, replication, config=dict(COMPACTED)))
+    topics.append(NewTopic(changelog_topic(group), partitions, replication, config=safe | COMPACTED))
     return topics
 
 
 def _config(plan: TopicPlan) -> dict[str, str]:
-    config = dict(COMPACTED) if plan.compacted else {"cleanup.policy": "delete"}
-    config["retention.ms"] = str(plan.retention_ms)
+    config = COMPACTED if plan.compacted else {"cleanup.policy": "delete"}
+    config = config | {"retention.ms": str(plan.retention_ms)}
     if plan.topic is Topic.MODELS:
         config["max.message.bytes"] = str(MAX_SNAPSHOT_BYTES)
     return config

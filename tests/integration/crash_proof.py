@@ -33,7 +33,7 @@ from tests.streamkit import START_US, WorkerProcess, assessments, new_producer, 
 
 PARTITIONS = 4
 PAYERS, PAYEES, BOTH = 3_000, 1_500, 500
-KILL_WORKER_AT, KILL_BROKER_AT = 0.2, 0.75
+KILL_WORKER_AT, LEAVE_AT, KILL_BROKER_AT = 0.2, 0.6, 0.75
 """Shares of the load after which the blows fall."""
 
 BROKER_DOWN_S = 3.0
@@ -135,9 +135,13 @@ class Supervisor(threading.Thread):
         self._workers.pop(0).kill()
         return time.time()
 
+    def stop_first(self) -> int | None:
+        """Stop the first worker in order; return its exit code."""
+        return self._workers.pop(0).stop()
+
     def run(self) -> None:
         while not self._stopping.wait(0.05):
-            for worker in self._workers:
+            for worker in list(self._workers):
                 code = worker.process.poll() if worker.process else None
                 if code is not None:
                     self._ended(worker, code)
@@ -264,6 +268,16 @@ def freeze_worker(scene: Scene) -> Outcome:
     time.sleep(FROZEN_S)
     scene.workers[0].signal(signal.SIGCONT)
     return settle(scene, frozen_at)
+
+
+def join_and_leave(scene: Scene) -> Outcome:
+    """Let a third worker join, then stop the first in order: planned changes, for which nobody need end."""
+    scene.load.wait_for(KILL_WORKER_AT)
+    scene.supervisor.add(scene.workers[2].start(wait=False))
+    scene.load.wait_for(LEAVE_AT)
+    left_at = time.time()
+    assert scene.supervisor.stop_first() == ExitCode.OK
+    return settle(scene, left_at)
 
 
 def settle(scene: Scene, since: float) -> Outcome:

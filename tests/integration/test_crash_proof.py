@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.crash_proof import freeze_worker, prove
+from tests.integration.crash_proof import freeze_worker, join_and_leave, prove
 from tests.streamkit import require_kafka
 
 
@@ -29,3 +29,14 @@ def test_a_worker_that_wakes_up_given_up_does_no_harm(tmp_path: Path) -> None:
     print(outcome)
     assert outcome.accepted == outcome.assessed == 15_000
     assert outcome.proven
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_planned_changes_need_no_end(tmp_path: Path) -> None:
+    require_kafka()
+    outcome = prove(tmp_path, blows=join_and_leave, count=15_000)
+    print(outcome)
+    assert outcome.accepted == outcome.assessed == 15_000
+    assert outcome.proven
+    assert outcome.exits == {}
