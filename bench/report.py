@@ -40,7 +40,7 @@ class NoPlace(Exception):
 
 def render(result: Json) -> str:
     """Return all tables for which there are figures, as Markdown."""
-    parts = (_machine, _throughput, _latency, _scorer, _path, _worker, _growth, _recovery, _memory, _notes)
+    parts = (_machine, _throughput, _latency, _scorer, _path, _profile, _worker, _growth, _recovery, _memory, _notes)
     return "\n\n".join(text for part in parts if (text := part(result)))
 
 
@@ -161,6 +161,11 @@ def _path(result: Json) -> str:
         if name not in times
     ]
     return text + (f"\n\nMean bytes of a record: {', '.join(sizes)}." if sizes else "")
+
+
+def _profile(result: Json) -> str:
+    found = result["us_per_transfer"].get("profile", {})
+    return table("The same by module (cProfile's shares of own time)", ("module", "us"), found.items())
 
 
 def _spreads(found: Json) -> list[Row]:

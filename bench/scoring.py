@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from bench.findings import Bench, Findings
-from bench.path import BATCH, Path, Record, batches
+from bench.path import BATCH, Path, batches
+from bench.profiling import profile, scaled_us
 from bench.stats import Spread, spread
 from bench.traffic import NOBODY, Payment, Scored
 from models.risk.facts import payee_facts, payer_facts
@@ -23,6 +24,9 @@ from models.risk.scorer import Scorer
 from models.wire import Topic, decode_assessment, decode_credit, decode_transfer, encode
 from stream.stages import Outcome
 from stream.tables import AccountState
+
+LEAST_US: Final = 0.5
+"""Modules of less are put together in the profile."""
 
 TRANSFERS_PER_S: Final = 2_500
 """Transfers scored per second of trial length."""
@@ -39,12 +43,13 @@ def measure(bench: Bench) -> Findings:
         scorer_runs.append(time_scorer(bench.trained.town, bench.trained.panel, count))
         step_runs.append(time_steps(bench.trained.town, bench.trained.panel, count))
         path_runs.append(time_path(bench.traffic.take(2 * count), bench.trained.panel))
-    total = spread([run["total"] for run in scorer_runs])
-    scorer = over(scorer_runs) | over(step_runs)
-    bench.say(f"  scorer {total.median:.1f} us, stages {over(path_runs)['stages'].median:.1f} us")
+    scorer, path = over(scorer_runs) | over(step_runs), over(path_runs)
+    total_us, stages_us = scorer["total"].median, path["stages"].median
+    bench.say(f"  scorer {total_us:.1f} us, stages {stages_us:.1f} us")
+    seconds = profile_path(bench.traffic.take(2 * count), bench.trained.panel)
     return Findings(
-        throughput={"scorer_tps": round(1e6 / total.median)},
-        us_per_transfer={"scorer": scorer, "path": over(path_runs)},
+        throughput={"scorer_tps": round(1e6 / total_us)},
+        us_per_transfer={"scorer": scorer, "path": path, "profile": scaled_us(seconds, stages_us, LEAST_US)},
     )
 
 
@@ -135,17 +140,20 @@ def time_path(payments: Sequence[Payment], panel: TrainedPanel) -> Figures:
     for batch in batches(records[:half]):
         path.run(batch)
     debits = batches(records[half:])
-    credits_: list[list[Record]] = []
+    debited: list[Outcome] = []
     outcomes: list[Outcome] = []
     count = len(records) - half
 
     def debit() -> None:
-        credits_.extend(path.credits(path.debit.run(batch)) for batch in debits)
+        debited.extend(path.debit.run(batch) for batch in debits)
+
+    debit_us = timed_us(debit, count)
+    credits_ = [path.credits(outcome) for outcome in debited]
 
     def credit() -> None:
         outcomes.extend(path.credit.run(batch) for batch in credits_)
 
-    debit_us, credit_us = timed_us(debit, count), timed_us(credit, count)
+    credit_us = timed_us(credit, count)
     credit_values = [record.value or b"" for batch in credits_ for record in batch]
     transfer_values = [record.value or b"" for record in records[half:]]
     assessment_values = [
@@ -163,6 +171,21 @@ def time_path(payments: Sequence[Payment], panel: TrainedPanel) -> Figures:
         "assessment_bytes": _mean(map(len, assessment_values)),
         "state_bytes": _mean(len(state.encode()) for state in states),
     }
+
+
+def profile_path(payments: Sequence[Payment], panel: TrainedPanel) -> dict[str, float]:
+    """Return seconds by module of both stages over the second half of the payments."""
+    path = Path(Scorer(panel=panel))
+    work = batches(path.transfers(payments))
+    half = len(work) // 2
+    for batch in work[:half]:
+        path.run(batch)
+
+    def run() -> None:
+        for batch in work[half:]:
+            path.run(batch)
+
+    return profile(run)
 
 
 def _bytes_us(transfers: Sequence[bytes], credits_: Sequence[bytes], assessments: Sequence[bytes]) -> Figures:

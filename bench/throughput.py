@@ -133,7 +133,7 @@ class _Rounds:
     def _search(self, subject: Subject, wire: KafkaWire, programs: Programs) -> float:
         """Return the highest rate held in one run; 0 if none was."""
         known = self._seen.rates[subject.name]
-        burst = 0.0 if known else _burst(wire)
+        burst = _burst(wire)  # in every run, since it also warms the subject up
         guess, step = (known[-1], CLOSE) if known and known[-1] else (GUESS * burst, STEP)
 
         def holds(rate: float) -> bool:
