@@ -36,8 +36,8 @@ RATE_TPS: Final = 60.0
 THRESHOLDS: Final = {
     "sluice_outbox_oldest_seconds) > 60": "sluice_outbox_oldest_seconds) > 4",
     "sluice_audit_checked_timestamp_seconds[1d])) > 3600": "sluice_audit_checked_timestamp_seconds[1d])) > 6",
-    "changes(process_start_time_seconds[15m]) > 3": "changes(process_start_time_seconds[15m]) > 1",
-    'process_cpu_seconds_total{job="worker"}[5m]) > 0.9': 'process_cpu_seconds_total{job="worker"}[5m]) > 0.25',
+    "changes(process_start_time_seconds[15m]) > 3": "changes(process_start_time_seconds[60m]) > 1",
+    'process_cpu_seconds_total{job="worker"}[5m]) > 0.9': 'process_cpu_seconds_total{job="worker"}[5m]) > 0.1',
 }
 """Bounds that only hours or a machine of one's own would pass, and what the test asks instead."""
 
@@ -215,6 +215,15 @@ class Prometheus:
         samples = data["result"] if data["resultType"] == "vector" else [{"value": data["result"]}]
         values = [float(sample["value"][1]) for sample in samples]
         return [value for value in values if not math.isnan(value)]
+
+    def has_shown(self, expression: str) -> bool:
+        """Return whether a query had any number in the last ten minutes, as a panel over that time would show."""
+        now = time.time()
+        span = {"query": expression, "start": now - 600, "end": now, "step": 2}
+        answer = self._http.post("/api/v1/query_range", data=span).json()
+        assert answer["status"] == "success", f"{expression}: {answer}"
+        values = (value for series in answer["data"]["result"] for _, value in series["values"])
+        return any(not math.isnan(float(value)) for value in values)
 
     def firing(self) -> set[str]:
         """Return the alerts firing now, and remember them."""

@@ -49,7 +49,7 @@ def test_stops_are_all_confirmed_and_timed(tmp_path: Path) -> None:
     done = bench(tmp_path, "--parts", "stops", "--broker", "embedded", "--seconds", "0.5", "--runs", "1", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["latency_ms"]["stop_confirmed"]
-    assert found["count"] == 20, "a tenth of 2 s at 100/s; warm-up left out"
+    assert found["count"] == 30, "a tenth of 3 s at 100/s; warm-up left out"
     assert found["p50"]["median"] >= 20.0, "the bank alone takes 20 ms"
     assert found["p50"]["median"] <= found["p999"]["median"] <= found["worst"]["max"]
 

@@ -45,7 +45,7 @@ NATURAL: Final = {
     "SluiceBacklog": "the same",
     "SluiceDrift": "a day of the world passes in minutes, with its morning, noon and night",
     "SluiceModelVersionsDiffer": "every other second a new snapshot is swapped in, by one worker after the other",
-    "SluiceWorkerSaturated": "a quarter of a core counts as full here, and the machine is shared",
+    "SluiceWorkerSaturated": "a tenth of a core counts as full here, and the machine is shared",
 }
 """What may fire without a fault of ours, and why; the others must be quiet in a healthy stack."""
 
@@ -230,9 +230,7 @@ def test_garbage_at_the_edge_is_refused_and_counted(stack: Stack, prometheus: Pr
 
 
 def has_series(prometheus: Prometheus, query: str) -> bool:
-    if prometheus.query(query):
-        return True
-    return any(name in query for name in MAY_BE_EMPTY)
+    return prometheus.has_shown(query) or any(name in query for name in MAY_BE_EMPTY)
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
@@ -242,7 +240,7 @@ def test_every_panel_shows_something(path: Path, prometheus: Prometheus) -> None
 
 
 def test_every_recorded_series_exists(prometheus: Prometheus) -> None:
-    empty = [rule["record"] for rule in rules("recording.yml") if not prometheus.query(rule["record"])]
+    empty = [rule["record"] for rule in rules("recording.yml") if not prometheus.has_shown(rule["record"])]
     assert empty == []
 
 
@@ -301,14 +299,14 @@ def test_a_gap_in_the_offsets(stack: Stack, prometheus: Prometheus) -> None:
     expect(prometheus, "SluiceOffsetGap")
 
 
-def test_a_worker_that_keeps_restarting(stack: Stack, prometheus: Prometheus) -> None:
+def test_a_program_that_keeps_restarting(stack: Stack, prometheus: Prometheus) -> None:
     for _ in range(5):
-        stack.kill("worker-2")
-        stack.restart("worker-2")
+        stack.kill("trainer")
+        stack.restart("trainer")
         time.sleep(2)
         if "SluiceProcessFlapping" in prometheus.firing():
             break
-    expect(prometheus, "SluiceProcessFlapping", timeout_s=10)
+    assert "SluiceProcessFlapping" in prometheus.firing()
 
 
 def test_every_alert_has_fired(prometheus: Prometheus, capsys: pytest.CaptureFixture[str]) -> None:

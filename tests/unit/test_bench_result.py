@@ -12,6 +12,7 @@ import pytest
 from bench.findings import Findings, Length, Result
 from bench.growth import Size
 from bench.growth_kafka import Start
+from bench.growth_kafka import findings_of as recovery_findings
 from bench.machine import Machine
 from bench.report import BEGIN, END, NoPlace, put_into, render
 from bench.screening import findings_of as screening_findings
@@ -49,11 +50,14 @@ def growth_findings() -> Findings:
         "ratio": 1.06,
         "largest_state_bytes": 2_972,
     }
+    first = Start(ready_s=60.0, worker_mb=400.0)
+    found = recovery_findings({"rocksdb": start}, {"rocksdb_first": first, "rocksdb_restart": start})
+    assert found.growth["worker_p99_1m_vs_10k"] == 1.0
     return Findings(
         growth={
+            **found.growth,
             "accounts": {"decoded": {"10000": size}},
             "history": history,
-            "worker": {"1000000": {"rocksdb_restart": start}},
         },
         memory={"state_bytes": {"mean": 946, "max": 2_785}},
         notes=["5,000,000 decoded accounts left out: they need 39.0 GB"],
@@ -115,7 +119,8 @@ def test_tables_show_every_part(result: dict[str, Any]) -> None:
         "| one worker / naive | 4.00 | 4.40 | 6.25 |",
         "| accepted -> assessed, 1000/s | 9.00 (10.0) | 21.0 (22.0) | 30.0 (30.0) | 100 |",
         "One worker at 3,000/s for 120 s: held",
-        "1,000,000 rocksdb, restart | 4.00",
+        "| 1,000,000 rocksdb, first | 60.0 | - | - | - | 400.0 |",
+        "| 1,000,000 rocksdb, restart | 4.00 | 9.00 | 40.0 | 150.0 | 200.0 |",
         "| 10,000 decoded | 90.0 | 6.00 | 7.00 | 7,900 |",
         "* 5,000,000 decoded accounts left out",
     ):

@@ -19,8 +19,8 @@ Bools = npt.NDArray[np.bool_]
 class BoostingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Size and restraint of the trees (ours; many shallow, well filled leaves, since frauds are few)."""
 
-    trees: int = 100
-    learning_rate: float = 0.08
+    trees: int = 120
+    learning_rate: float = 0.07
     leaves: int = 15
     depth: int = 8
     least_leaf_rows: int = 40
