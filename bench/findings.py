@@ -18,7 +18,7 @@ from telemetry.clock import wall_us
 class Length(msgspec.Struct, frozen=True, kw_only=True):
     """How long and how often is measured."""
 
-    seconds: float = 5.0
+    seconds: float = 4.0
     """Length of one throughput trial; everything else is a multiple of it."""
     runs: int = 3
 

@@ -6,9 +6,10 @@ accounts need no hour of transfers first.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 from confluent_kafka import Producer
@@ -17,7 +18,7 @@ from bench.accounts import Strangers, latest_us, mature_states, peopled
 from bench.findings import Bench, Findings
 from bench.kafka_wire import KafkaWire, Route
 from bench.machine import rss_bytes
-from bench.panel import publish
+from bench.panel import Trained, publish
 from bench.stack import Stack, with_env
 from bench.stats import Latency
 from cli.plan import PARTITIONS
@@ -26,78 +27,99 @@ from stream.tables import partition_of
 from stream.topics import changelog_topic
 from telemetry.clock import wall_us
 
-ACCOUNTS: Final = (10_000, 1_000_000)
+FEW: Final = 10_000
+MANY: Final = 1_000_000
 RATE: Final = 1_000.0
 WARM_S: Final = 5.0
 TRIALS: Final = 2.0
-READY_S: Final = 180.0
+READY_S: Final = 300.0
 FLUSH_S: Final = 60.0
 QUEUED: Final = 50_000
 SEED: Final = 5
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a worker took from its start until it scored, and then its cost."""
+    """How long a worker took from its start until it scored, and its cost then, if that was measured."""
 
     ready_s: float
-    latency_ms: Latency
-    us_per_transfer: float
     worker_mb: float
+    latency_ms: Latency | None = None
+    us_per_transfer: float | None = None
 
 
 def measure(bench: Bench) -> Findings:
-    """Measure each number of accounts in memory, and restarts from RocksDB for the largest."""
-    found: dict[str, dict[str, Start]] = {}
-    for accounts in ACCOUNTS:
-        bench.say(f"worker over {accounts:,} accounts")
-        found[str(accounts)] = _one_size(bench, accounts)
-    few, many = (found[str(accounts)]["memory"] for accounts in ACCOUNTS)
-    return Findings(
-        growth={
-            "worker": found,
-            "worker_us_1m_vs_10k": round(many.us_per_transfer / few.us_per_transfer, 2),
-            "worker_p99_1m_vs_10k": round(many.latency_ms.p99 / few.latency_ms.p99, 2),
-        },
-        notes=[f"the worker over {ACCOUNTS[-1]:,} accounts starts with them in its changelog"],
-    )
+    """Measure few accounts in memory and in RocksDB, many in RocksDB: first from the changelog, then restarted."""
+    trained = bench.trained
+    bench.say(f"worker over {FEW:,} accounts")
+    with peopled_stack(bench, trained, FEW) as start:
+        few = {"memory": start("memory", load=True), "rocksdb": start("rocksdb", load=True)}
+    bench.say(f"worker over {MANY:,} accounts")
+    with peopled_stack(bench, trained, MANY) as start:
+        many = {"rocksdb_first": start("rocksdb", load=False), "rocksdb_restart": start("rocksdb", load=True)}
+    return findings_of(few, many)
 
 
-def _one_size(bench: Bench, accounts: int) -> dict[str, Start]:
+def findings_of(few: dict[str, Start], many: dict[str, Start]) -> Findings:
+    """Return what the starts say."""
+    base, grown = few["rocksdb"], many["rocksdb_restart"]
+    growth: dict[str, Any] = {"worker": {str(FEW): few, str(MANY): many}}
+    if base.us_per_transfer and grown.us_per_transfer and base.latency_ms and grown.latency_ms:
+        growth["worker_us_1m_vs_10k"] = round(grown.us_per_transfer / base.us_per_transfer, 2)
+        growth["worker_p99_1m_vs_10k"] = round(grown.latency_ms.p99 / base.latency_ms.p99, 2)
+    return Findings(growth=growth)
+
+
+class Starter(Protocol):
+    """Starts one worker over the accounts, and runs the calm rate through it if asked to."""
+
+    def __call__(self, store: str, *, load: bool) -> Start:
+        """Return what it took."""
+        ...
+
+
+@contextlib.contextmanager
+def peopled_stack(bench: Bench, trained: Trained, accounts: int) -> Iterator[Starter]:
+    """Yield a starter of workers on a broker of its own whose changelog holds so many accounts."""
     stack = bench.stack()
     try:
-        publish(stack.address, bench.trained.snapshot, key=stack.keys.snapshot.encode(), now_us=wall_us())
-        fill_changelog(stack.address, mature_states(bench.trained.town), accounts)
-        people = Strangers(f"g{accounts}", accounts, after_us=latest_us(bench.trained.town), seed=SEED)
-        starts = {"memory": _start(bench, stack, people, "memory")}
-        if accounts == ACCOUNTS[-1]:
-            starts["rocksdb_first"] = _start(bench, stack, people, "rocksdb")
-            starts["rocksdb_restart"] = _start(bench, stack, people, "rocksdb")
-        return starts
+        publish(stack.address, trained.snapshot, key=stack.keys.snapshot.encode(), now_us=wall_us())
+        fill_changelog(stack.address, mature_states(trained.town), accounts)
+        people = Strangers(f"g{accounts}", accounts, after_us=latest_us(trained.town), seed=SEED)
+
+        def start(store: str, *, load: bool) -> Start:
+            found = _start(stack, people, store, RATE * TRIALS * bench.length.seconds if load else 0.0)
+            bench.say(f"  {store}: scoring after {found.ready_s} s" + _cost(found))
+            return found
+
+        yield start
     finally:
         stack.close()
 
 
-def _start(bench: Bench, stack: Stack, people: Strangers, store: str) -> Start:
-    """Start a worker, run the calm rate through it, stop it."""
+def _cost(start: Start) -> str:
+    return f", p99 {start.latency_ms.p99:.1f} ms, {start.us_per_transfer} us" if start.latency_ms else ""
+
+
+def _start(stack: Stack, people: Strangers, store: str, transfers: float) -> Start:
+    """Start a worker, run transfers through it at the calm rate after a warm-up, stop it."""
     (plain,) = stack.plan(1).workers(stack.address)
     worker = msgspec.structs.replace(with_env(plain, SLUICE_STORE=store), ready_timeout_s=READY_S)
     began = time.monotonic()
     with stack.running(worker) as programs:
-        ready_s = time.monotonic() - began
+        ready_s = round(time.monotonic() - began, 1)
         (pid,) = programs.pids("worker")
+        if not transfers:
+            return Start(ready_s=ready_s, worker_mb=round(rss_bytes(pid) / 1024**2))
         wire = KafkaWire(stack.address, Route(), people)
-        meter = programs.meter(subject=[pid])
-        count = int(RATE * (WARM_S + TRIALS * bench.length.seconds))
+        meter, count = programs.meter(subject=[pid]), int(RATE * WARM_S + transfers)
         passage = wire.run(rate=RATE, count=count)
         wire.close()
-        start = Start(
-            ready_s=round(ready_s, 1),
+        return Start(
+            ready_s=ready_s,
+            worker_mb=round(rss_bytes(pid) / 1024**2),
             latency_ms=passage.latency(WARM_S),
             us_per_transfer=round(meter.us_per(count)["subject"], 1),
-            worker_mb=round(rss_bytes(pid) / 1024**2),
         )
-    bench.say(f"  {store}: ready after {ready_s:.1f} s, p99 {start.latency_ms.p99:.1f} ms, {start.us_per_transfer} us")
-    return start
 
 
 def fill_changelog(broker: str, states: Sequence[bytes], accounts: int) -> None:

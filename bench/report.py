@@ -214,18 +214,14 @@ def _growth(result: Json) -> str:
 
 
 def _recovery(result: Json) -> str:
-    rows = [
-        (
-            f"{int(accounts):,} {store.replace('_', ', ')}",
-            start["ready_s"],
-            start["latency_ms"]["p50"],
-            start["latency_ms"]["p99"],
-            start["us_per_transfer"],
-            start["worker_mb"],
-        )
-        for accounts, stores in result["growth"].get("worker", {}).items()
-        for store, start in stores.items()
-    ]
+    rows = []
+    for accounts, stores in result["growth"].get("worker", {}).items():
+        for store, start in stores.items():
+            told = start["latency_ms"] or {"p50": None, "p99": None}
+            name = f"{int(accounts):,} {store.replace('_', ', ')}"
+            rows.append(
+                (name, start["ready_s"], told["p50"], told["p99"], start["us_per_transfer"], start["worker_mb"])
+            )
     head = ("accounts, store", "scoring after, s", "p50 at 1,000/s, ms", "p99, ms", "us per transfer", "memory, MB")
     return table("A worker started with these accounts", head, rows)
 

@@ -37,7 +37,7 @@ RATE: Final = 100.0
 """Payments per second."""
 
 STOP_EVERY: Final = 10
-TRIALS: Final = 4.0
+TRIALS: Final = 6.0
 WARM_STOPS: Final = 20
 """First stops of a run that do not count: connections are opened, code is loaded."""
 

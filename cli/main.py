@@ -163,7 +163,7 @@ def bench(
     parts: Annotated[str, typer.Option(help="Only these parts, with commas: scorer,throughput,screening,...")] = "",
     seconds: Annotated[
         float, typer.Option(help="Length of one throughput trial; all other lengths follow.", min=0.5, max=60)
-    ] = 5.0,
+    ] = 4.0,
     runs: Annotated[int, typer.Option(help="Runs of each measurement.", min=1, max=9)] = 3,
     broker: Annotated[
         str, typer.Option(help="kafka (Java 17), embedded, or HOST:PORT of one with nothing else on it.")
