@@ -34,8 +34,8 @@ were chosen on simulated towns, so that honest life stays below a stop, and then
 live system play no part in them.
 
 Many rules scale their weight: by size (0.3 for 100 yuan, 1 from 10,000 on), by how new the pair is (1, 0.7 on its
-first day, 0.35 later), by the number of payers the account has had (1 up to 8, 0.3 from 80 on: a shop), and by
-whether a stranger's money came in today (1, else 0.5).
+first day, 0.35 later), by the number of payers the account has had (1 up to 8, 0.3 from 80 on: a shop), and by whether
+a stranger's money came in today (0.5 if not; 0.7 if without any suspicion, up to 1 with it).
 
 Suspicion follows the money: a payee's profile keeps the suspected share of what it received (half-life 12 h), and M05
 and M18 read it. So the second hop is weighed with what the first one showed, without a graph on the critical path.

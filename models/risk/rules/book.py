@@ -14,7 +14,7 @@ from models.risk.rules import mule, platform, victim
 from models.risk.rules.common import is_new
 from models.risk.rules.settings import RuleSettings, rule_book_version
 
-EDITION: Final = "r5"
+EDITION: Final = "r6"
 """Changes whenever a rule's code does; thresholds have a digest of their own."""
 
 Hit = tuple[int, float]

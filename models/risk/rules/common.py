@@ -29,6 +29,10 @@ ACQUAINTED_S: Final = 3 * DAY_S
 KNOWN_MONEY: Final = 0.5
 """Share of a flow rule's weight left if all money came from payers known before today (ours)."""
 
+CLEAN_MONEY: Final = 0.7
+FULL_TAINT: Final = 0.05
+"""The share left if a stranger's money came in without suspicion; all is left from this suspected share on (ours)."""
+
 AMOUNT: Final = FACT_INDEX["amount_fen"]
 PAIR_AGE: Final = FACT_INDEX["pair_age_s"]
 REVERSE: Final = FACT_INDEX["reverse_s"]
@@ -86,8 +90,14 @@ def _established(payers: float) -> float:
 
 
 def strange_money(f: Facts) -> float:
-    """Return 1 if somebody paid the payer for the first time today, else `KNOWN_MONEY`: wages passed on are no sign."""
-    return 1.0 if f[PAYER_NEW_PAYERS] > 0 else KNOWN_MONEY
+    """Return how strange the payer's latest money is: `KNOWN_MONEY`, `CLEAN_MONEY`, or up to 1 with its taint.
+
+    Wages passed on are no sign at all; a stranger's money that came in without
+    any suspicion (a house sold, a loan) is less of one than a victim's.
+    """
+    if f[PAYER_NEW_PAYERS] <= 0:
+        return KNOWN_MONEY
+    return CLEAN_MONEY + (1.0 - CLEAN_MONEY) * min(f[TAINT] / FULL_TAINT, 1.0)
 
 
 def taint_degree(share: float) -> float:

@@ -143,7 +143,14 @@ def quick_spend(f: Facts, c: s.QuickSpend) -> float:
         return 0.0
     if f[AMOUNT] < c.part * f[_LAST_IN]:
         return 0.0
-    return c.weight * (1.0 - 0.5 * f[_SINCE_IN] / c.within_s) * size_degree(f) * payee_degree(f) * payer_degree(f)
+    return (
+        c.weight
+        * (1.0 - 0.5 * f[_SINCE_IN] / c.within_s)
+        * strange_money(f)
+        * size_degree(f)
+        * payee_degree(f)
+        * payer_degree(f)
+    )
 
 
 def habitual(f: Facts, c: s.Habitual) -> float:
