@@ -1,0 +1,151 @@
+"""The back-test is honest: labels reach the judge, and the learner only when they are due."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from simulators.csvfile import simulate_csv
+from simulators.labels import Selection
+from simulators.refits import Refitter
+from simulators.replay import DAY_US, BacktestOptions, BacktestResult, run_backtest
+from simulators.replay_engine import Engine, EngineSettings
+from simulators.settings import SimulateSettings
+from simulators.transferfile import FileRow, TransferFile, TransferFileError, read_amount_fen, read_cases
+
+ROWS = 4_500
+HOUR_US = 3_600_000_000
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("world")
+    out, cases = folder / "small.csv.gz", folder / "cases.csv"
+    settings = SimulateSettings(seed=5, customers=600, days=6.0, fraud_share=0.03, limit=ROWS)
+    simulate_csv(settings, out, cases=cases)
+    return out, cases
+
+
+@pytest.fixture(scope="module")
+def rows(world) -> list[FileRow]:
+    return list(TransferFile(world[0]).rows())
+
+
+def risks_of(rows: list[FileRow], delay_us: int | None, **settings: object) -> list[float]:
+    engine = Engine(EngineSettings(labels_delay_us=delay_us, seed=1, **settings), Refitter(beside=False))
+    risks: list[float] = []
+    engine.run(rows, lambda _, assessed: risks.extend(0.0 if one is None else one.risk for one in assessed))
+    return risks
+
+
+def poisoned(rows: list[FileRow], since: int = 0) -> list[FileRow]:
+    """Return rows whose labels and typologies are shuffled from ``since`` on."""
+    order = np.random.default_rng(1).permutation(np.arange(since, len(rows)))
+    moved = [FileRow(row.transfer, rows[place].fraud, "poison") for row, place in zip(rows[since:], order, strict=True)]
+    return rows[:since] + moved
+
+
+def test_without_labels_a_poisoned_label_column_moves_no_score(rows):
+    assert risks_of(poisoned(rows), None) == risks_of(rows, None)
+
+
+def test_with_labels_a_score_depends_on_due_labels_alone(rows):
+    """Labels from the middle on are poisoned; nothing may move until the first of them is due."""
+    middle = len(rows) // 2
+    honest, hurt = risks_of(rows, 6 * HOUR_US), risks_of(poisoned(rows, middle), 6 * HOUR_US)
+    due_us = min(row.transfer.occurred_us for row in rows[middle:]) + 6 * HOUR_US
+    first_due = next(place for place, row in enumerate(rows) if row.transfer.occurred_us >= due_us)
+    assert middle < first_due < len(rows) - 1_000
+    assert hurt[:first_due] == honest[:first_due]
+    assert hurt[first_due:] != honest[first_due:], (
+        "the poison must reach the learner in the end, or this proves nothing"
+    )
+
+
+def test_refits_in_another_process_give_the_same_scores(rows):
+    here = risks_of(rows, HOUR_US)
+    engine = Engine(EngineSettings(labels_delay_us=HOUR_US, seed=1), Refitter(beside=True))
+    beside: list[float] = []
+    engine.run(rows, lambda _, assessed: beside.extend(0.0 if one is None else one.risk for one in assessed))
+    assert engine.learner.health().refits > 0
+    assert beside == here
+
+
+def test_selective_labels_teach_from_fewer_rows(rows):
+    whole = Engine(EngineSettings(labels_delay_us=HOUR_US, seed=1), Refitter(beside=False))
+    whole.run(rows, lambda *_: None)
+    chosen = Engine(
+        EngineSettings(labels_delay_us=HOUR_US, seed=1, selection=Selection(reported=0.5)), Refitter(beside=False)
+    )
+    chosen.run(rows, lambda *_: None)
+    all_labels, some = whole.learner.health().learned, chosen.learner.health().learned
+    assert 0.3 * all_labels["fraud"] < some["fraud"] < all_labels["fraud"]
+    assert some["honest"] < 0.1 * all_labels["honest"]
+
+
+def test_the_result_has_the_contracts_json(world):
+    out, cases = world
+    (result,) = run_backtest([out], BacktestOptions(cases=cases, processes=1))
+    found = msgspec.to_builtins(result.public())
+    assert (found["set"], found["rows"], found["labels_delay_days"]) == ("small", ROWS, 1.0)
+    assert found["fraud"] == len(read_cases(cases))
+    figures = {"auc_pr", "auc_pr_ci95", "roc_auc", "recall", "precision", "case_recall", "money_recall"}
+    for part in ("last40", "stream"):
+        assert set(found[part]) == figures
+        assert set(found[part]["recall"]) == {"0.1%", "0.5%", "1%"}
+    assert set(found["us_per_transfer"]) == {"features", "rules", "detectors", "total"}
+    assert found["us_per_transfer"]["total"] == pytest.approx(
+        sum(found["us_per_transfer"][part] for part in ("features", "rules", "detectors")), abs=0.1
+    )
+    assert found["learning_us"] > 0
+    assert found["by_typology"]
+
+
+def test_several_files_run_side_by_side_and_come_back_in_order_and_from_the_kept(world, tmp_path):
+    out, _ = world
+    second = tmp_path / "second.csv"
+    second.write_bytes(b"\n".join(gzip.decompress(out.read_bytes()).splitlines()[:2_001]) + b"\n")
+    told: dict[str, float] = {}
+    options = BacktestOptions(labels_delay_us=None, state_dir=tmp_path / "kept", processes=2)
+    fresh = run_backtest([out, second], options, lambda path, rows, share: told.update({path.name: share}))
+    assert [(result.set, result.rows) for result in fresh] == [("small", ROWS), ("second", 2_000)]
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+    kept = run_backtest([second, out], options)
+    assert kept == [fresh[1], fresh[0]]
+    assert isinstance(kept[0], BacktestResult)
+    other = BacktestOptions(labels_delay_us=DAY_US, state_dir=tmp_path / "kept", processes=1)
+    assert run_backtest([second], other)[0].labels_delay_days == 1.0
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("1,yesterday,A,b,C,d,1.00,CNY,,0,", "isoformat"),
+        ("1,2024-01-01T00:00:00Z,A,b,C,d,-5,CNY,,0,", "amount"),
+        ("1,2024-01-01T00:00:00Z,A,b,C,d,1.00,CNY,,maybe,", "is_fraud"),
+        ("1,2024-01-01T00:00:00Z,A", "line 2"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, line, fault):
+    path = tmp_path / "bad.csv"
+    header = "tx_id,ts,payer_account,payer_bank,payee_account,payee_bank,amount,currency,channel,is_fraud,typology"
+    path.write_text(f"{header}\n{line}\n")
+    with pytest.raises(TransferFileError, match=fault):
+        list(TransferFile(path).rows())
+
+
+def test_a_missing_column_is_named(tmp_path):
+    path = tmp_path / "short.csv"
+    with path.open("w") as file:
+        csv.writer(file).writerow(["tx_id", "ts"])
+    with pytest.raises(TransferFileError, match="payer_account"):
+        list(TransferFile(path).rows())
+
+
+def test_amounts_of_public_sets_lose_no_row():
+    assert [read_amount_fen(text) for text in ("0.0", "0", "7", "7.5", "1e3", "0.005")] == [1, 1, 700, 750, 100_000, 1]
