@@ -13,6 +13,7 @@ from rich.table import Table
 
 from models.risk.evaluation import Figures
 from simulators.replay import BacktestOptions, BacktestResult, run_backtest
+from simulators.report_html import report_html
 from simulators.transferfile import TransferFileError
 
 UNITS_US = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
@@ -36,10 +37,14 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
+def _area(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def _figure_rows(figures: Figures) -> list[tuple[str, str]]:
     low, high = figures.auc_pr_ci95 or (None, None)
     interval = "" if low is None or high is None else f"  (95 %: {low:.3f} to {high:.3f})"
-    rows = [("AUC-PR", f"{figures.auc_pr:.3f}{interval}"), ("ROC-AUC", f"{figures.roc_auc:.3f}")]
+    rows = [("AUC-PR", f"{_area(figures.auc_pr)}{interval}"), ("ROC-AUC", _area(figures.roc_auc))]
     for name in ("recall", "precision", "case_recall", "money_recall"):
         by_budget: dict[str, float | None] = getattr(figures, name) or {}
         rows.append((name.replace("_", " "), "  ".join(f"{at}: {_percent(v)}" for at, v in by_budget.items())))
@@ -71,9 +76,16 @@ def _run(files: list[Path], options: BacktestOptions) -> list[BacktestResult]:
 
 
 def backtest_files(
-    files: list[Path], *, labels_delay: str, no_labels: bool, cases: Path | None, seed: int, as_json: bool
+    files: list[Path],
+    *,
+    labels_delay: str,
+    no_labels: bool,
+    cases: Path | None,
+    seed: int,
+    as_json: bool,
+    report: Path | None,
 ) -> int:
-    """Back-test files and print the results; return 0, or 2 for a file that breaks the contract."""
+    """Back-test files, print results, write the report if asked; return 0, or 2 for a file that breaks the contract."""
     options = BacktestOptions(
         labels_delay_us=None if no_labels else span_us(labels_delay), cases=cases, state_dir=STATE_DIR, seed=seed
     )
@@ -82,6 +94,8 @@ def backtest_files(
     except (TransferFileError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_BAD_FILE
+    if report is not None:
+        report.write_text(report_html(results), encoding="utf-8")
     if as_json:
         shown = [result.public() for result in results]
         sys.stdout.write(msgspec.json.encode(shown[0] if len(shown) == 1 else shown).decode() + "\n")

@@ -123,6 +123,7 @@ def backtest(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON: an object, or a list for several files.")
     ] = False,
+    report: Annotated[Path | None, typer.Option(help="HTML file that gets charts, reasons and worst misses.")] = None,
 ) -> None:
     """Replay files through the workers' scoring code in arrival order, labels late, and judge the risks."""
     from cli.backtest import backtest_files, span_us
@@ -132,7 +133,15 @@ def backtest(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     sys.exit(
-        backtest_files(files, labels_delay=labels_delay, no_labels=no_labels, cases=cases, seed=seed, as_json=as_json)
+        backtest_files(
+            files,
+            labels_delay=labels_delay,
+            no_labels=no_labels,
+            cases=cases,
+            seed=seed,
+            as_json=as_json,
+            report=report,
+        )
     )
 
 
