@@ -61,6 +61,7 @@ def judged(drafts: list[Draft], batch: int) -> list[bytes]:
     return [encode(assessment) for assessment in found]
 
 
+@pytest.mark.slow
 def test_live_equals_replay_on_twenty_thousand_transfers(transfers: list[Transfer]) -> None:
     replayed = judged(drafts_in_memory(transfers), 1_000)
     assert len(replayed) == COUNT
