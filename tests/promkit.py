@@ -216,6 +216,11 @@ class Prometheus:
         values = [float(sample["value"][1]) for sample in samples]
         return [value for value in values if not math.isnan(value)]
 
+    def labels(self, expression: str) -> list[dict[str, str]]:
+        """Return the labels of an instant query's series, to say more of a failure."""
+        answer = self._http.post("/api/v1/query", data={"query": expression}).json()
+        return [series["metric"] for series in answer["data"]["result"]]
+
     def has_shown(self, expression: str) -> bool:
         """Return whether a query had any number in the last ten minutes, as a panel over that time would show."""
         now = time.time()

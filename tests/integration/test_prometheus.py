@@ -103,7 +103,8 @@ def test_a_healthy_stack_alerts_nobody(stack: Stack, prometheus: Prometheus) -> 
     wait_until(lambda: value(prometheus, "sum(sluice_stop_confirm_latency_seconds_count)") > 15, "stops", 120)
     wait_until(lambda: value(prometheus, "sum(increase(sluice_transfers_accepted_total[10s]))") > 100, "live flow")
     for _ in range(12):
-        assert prometheus.firing() - set(NATURAL) == set()
+        firing = prometheus.firing() - set(NATURAL)
+        assert firing == set(), prometheus.labels("sluice_bank_refusals_total > 0")
         time.sleep(0.5)
     assert prometheus.unhealthy_rules() == []
 
