@@ -29,13 +29,14 @@ from stream.quiet import quiet_engine
 from stream.ready import announce_ready
 from stream.settings import WorkerSettings
 from stream.stages import UNREADABLE
-from stream.startup import fetch_wait_ms, prepare_broker
+from stream.startup import prepare_broker
 from telemetry.exits import ExitTally
 from telemetry.logging import configure_logging
 from telemetry.metrics import DEAD_LETTERS, OFFSET_GAPS, TRANSFERS_ASSESSED, identify, serve_metrics
 
 log = structlog.get_logger(__name__)
 
+EMBEDDED_WAIT_MS: Final = 5
 FOLLOW_TIMEOUT_S: Final = 60.0
 WATCH_S: Final = 0.5
 GC_THRESHOLDS: Final = (50_000, 20, 100)
@@ -49,10 +50,11 @@ def run_worker(settings: WorkerSettings) -> int:
     """
     configure_logging(settings.worker_id, settings.log_level)
     quiet_engine()
-    code = prepare_broker(settings)
+    code, embedded = prepare_broker(settings)
     if code is not ExitCode.OK:
         return code
-    settings = settings.model_copy(update={"fetch_wait_ms": fetch_wait_ms(settings)})
+    if embedded:  # it would hold its answer although records have come
+        settings = settings.model_copy(update={"fetch_wait_ms": min(settings.fetch_wait_ms, EMBEDDED_WAIT_MS)})
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     identify("worker")
     serve_metrics(settings.metrics_host, settings.metrics_port)

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from stream.exitcodes import ExitCode
-from stream.settings import StreamSettings, WorkerSettings
+from stream.settings import StreamSettings
 from stream.topics import BrokerAway, TopicMismatch, admin_client, ensure_topics, is_embedded, wait_for_broker
-
-EMBEDDED_WAIT_MS: Final = 5
 
 log = structlog.get_logger(__name__)
 
+AWAY: Final = frozenset(
+    {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT}
+)
+"""Errors that say that nobody answered, not that something is wrong."""
 
-def prepare_broker(settings: StreamSettings) -> ExitCode:
-    """Wait for the broker and see to the topics; return `ExitCode.OK` or why it did not work."""
+
+class Prepared(NamedTuple):
+    """Whether a program may begin, and with what kind of broker."""
+
+    code: ExitCode
+    embedded: bool = False
+
+
+def prepare_broker(settings: StreamSettings) -> Prepared:
+    """Wait for the broker and see to the topics; tell how it went, or why it did not."""
     try:
         wait_for_broker(settings.broker, settings.broker_wait_s)
         log.info("broker answers", broker=settings.broker)
         ensure_topics(settings.broker, settings.partitions, replication=settings.replication, group=settings.group)
+        return Prepared(ExitCode.OK, is_embedded(admin_client(settings.broker)))
     except BrokerAway as error:
         log.error("broker away", reason=str(error))
-        return ExitCode.BROKER_AWAY
-    except (TopicMismatch, KafkaException) as error:
+        return Prepared(ExitCode.BROKER_AWAY)
+    except TopicMismatch as error:
         log.error("topics do not fit", reason=str(error))
-        return ExitCode.MISCONFIGURED
-    return ExitCode.OK
-
-
-def fetch_wait_ms(settings: WorkerSettings) -> int:
-    """Return how long the broker may hold an answer: the embedded one would hold it although records have come."""
-    return (
-        min(settings.fetch_wait_ms, EMBEDDED_WAIT_MS)
-        if is_embedded(admin_client(settings.broker))
-        else settings.fetch_wait_ms
-    )
+        return Prepared(ExitCode.MISCONFIGURED)
+    except KafkaException as error:
+        log.error("the broker refuses or has gone", reason=str(error))
+        return Prepared(ExitCode.BROKER_AWAY if error.args[0].code() in AWAY else ExitCode.MISCONFIGURED)

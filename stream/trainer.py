@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
 
 from models.risk.assessment import Assessment
 from models.risk.features import FEATURE_NAMES, FEATURE_SET
@@ -61,7 +61,7 @@ def run_trainer(settings: TrainerSettings) -> int:
     if not settings.snapshot_key.get_secret_value():
         log.error("the trainer needs SLUICE_SNAPSHOT_KEY to sign its snapshots")
         return ExitCode.MISCONFIGURED
-    code = prepare_broker(settings)
+    code, _ = prepare_broker(settings)
     if code is not ExitCode.OK:
         return code
     stopping = threading.Event()
@@ -70,9 +70,13 @@ def run_trainer(settings: TrainerSettings) -> int:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     serve_metrics(settings.metrics_host, settings.metrics_port)
     identify("trainer")
-    trainer = Trainer(settings, clock=parse_clock(settings.clock))
-    announce_ready(settings.ready_file, "trainer")
-    trainer.run(stopping)
+    try:
+        trainer = Trainer(settings, clock=parse_clock(settings.clock))
+        announce_ready(settings.ready_file, "trainer")
+        trainer.run(stopping)
+    except KafkaException as error:
+        log.error("the broker has gone", reason=str(error))
+        return ExitCode.BROKER_AWAY
     return ExitCode.OK
 
 
