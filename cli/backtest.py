@@ -14,7 +14,6 @@ from rich.table import Table
 from models.risk.evaluation import Figures
 from simulators.replay import BacktestOptions, BacktestResult, run_backtest
 from simulators.report_html import report_html
-from simulators.report_html import report_html
 from simulators.transferfile import TransferFileError
 
 UNITS_US = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
@@ -97,9 +96,6 @@ def backtest_files(
         return EXIT_BAD_FILE
     if report is not None:
         report.write_text(report_html(results), encoding="utf-8")
-    if report is not None:
-        report.write_text(report_html(results), encoding="utf-8")
-        sys.stderr.write(f"report: {report}\n")
     if as_json:
         shown = [result.public() for result in results]
         sys.stdout.write(msgspec.json.encode(shown[0] if len(shown) == 1 else shown).decode() + "\n")

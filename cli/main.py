@@ -119,7 +119,6 @@ def backtest(
     labels_delay: Annotated[str, typer.Option(help="When a label becomes known: 1d, 36h, 30m.")] = "1d",
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Cold start: nothing is ever labelled.")] = False,
     cases: Annotated[Path | None, typer.Option(help="File with tx_id, case_id of the fraud rows.", exists=True)] = None,
-    report: Annotated[Path | None, typer.Option(help="Write one HTML page that needs nothing else.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the learners.")] = 7,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON: an object, or a list for several files.")
