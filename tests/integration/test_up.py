@@ -34,7 +34,12 @@ class Up:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cli.main", "up", "--json", "--customers", "2000", "--rate", "100", *arguments],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "SLUICE_WORLD_HISTORY_TRANSFERS": "4000"},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "SLUICE_WORLD_HISTORY_TRANSFERS": "4000",
+                "SLUICE_WORLD_CASES_PER_10K_DAY": "2500",
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
