@@ -121,7 +121,8 @@ class _Life:
         for follower in self._followers:
             await asyncio.to_thread(follower.start, FOLLOW_TIMEOUT_S)
         await asyncio.to_thread(self._panels.go_live)
-        self._watch(self._engine.sender.pump(), self._engine.committer.run(), self._check_engine())
+        engine = self._engine
+        self._watch(engine.sender.pump(), engine.committer.run(), engine.pulse.run(), self._check_engine())
         starting = asyncio.ensure_future(self._engine.app.start())
         stopping = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)

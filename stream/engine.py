@@ -20,6 +20,7 @@ from stream.deadletter import Brake, Fault, Quarantine
 from stream.driver import StreamApp, create_app
 from stream.epoch import Committer
 from stream.exitcodes import ExitCode
+from stream.pulse import Pulse
 from stream.sender import Sender
 from stream.settings import WorkerSettings
 from stream.stages import CreditStage, DebitStage, StageTools
@@ -47,8 +48,13 @@ class ScoringEngine:
         )
         changelog = changelog_topic(settings.group)
         self.profiles = _profiles(self.app, settings, changelog)
+        self.pulse = Pulse(limit_s=settings.confirm_timeout_s, end=end)
         self.committer = Committer(
-            sender=self.sender, profiles=self.profiles, changelog=changelog, acknowledge=self._acknowledge
+            sender=self.sender,
+            profiles=self.profiles,
+            changelog=changelog,
+            acknowledge=self._acknowledge,
+            still_owner=self.pulse.check,
         )
         self._continuity = Continuity()
         self._quarantine = Quarantine(settings.worker_id)

@@ -45,8 +45,17 @@ class Epoch:
 class Committer:
     """Closes one epoch after the other, for ever."""
 
-    def __init__(self, *, sender: Sender, profiles: Profiles, changelog: str, acknowledge: Acknowledge) -> None:
+    def __init__(
+        self,
+        *,
+        sender: Sender,
+        profiles: Profiles,
+        changelog: str,
+        acknowledge: Acknowledge,
+        still_owner: Callable[[], None],
+    ) -> None:
         self._sender = sender
+        self._still_owner = still_owner
         self._profiles = profiles
         self._changelog = changelog
         self._acknowledge = acknowledge
@@ -124,6 +133,7 @@ class Committer:
 
     async def _write_changelog(self, dirty: Mapping[bytes, tuple[int, AccountState]]) -> Mapping[int, int]:
         """Write the last value of each changed profile; return the last offset by partition."""
+        self._still_owner()
         ticket = self._sender.ticket(self._wake_up)
         for key, (partition, state) in dirty.items():
             ticket.send(self._changelog, key, state.encode(), partition=partition)
