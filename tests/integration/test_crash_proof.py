@@ -23,11 +23,6 @@ def test_nothing_is_lost_or_counted_twice_whoever_dies(tmp_path: Path) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=False,
-    reason="known defect: what a frozen worker had still to write can land over its successor's (12 of 4,962 profiles "
-    "in one run of several); the broker has to fence it, see docs/decisions/0010",
-)
 def test_a_worker_that_wakes_up_given_up_does_no_harm(tmp_path: Path) -> None:
     require_kafka()
     outcome = prove(tmp_path, blows=freeze_worker, count=15_000)
