@@ -66,7 +66,7 @@ class Station:
             return found if found.state.value == state else None
 
         try:
-            reached: Order = await until(look, 5.0)
+            reached: Order = await until(look)
         except AssertionError as error:
             raise AssertionError(f"wanted {state}, got {msgspec.to_builtins(await self.order(order_id))}") from error
         return reached

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -79,10 +78,13 @@ async def test_orders_agree_with_banks_after_every_kind_of_fault(tmp_path: Path,
             for n in range(60)
         ]
         taken = await desk.triage(*found)
-        await asyncio.sleep(0.3)
-        for order_id in [each.order_id for each in taken if each.order_id][::3]:
-            if (await desk.order(order_id)).state is OrderState.APPLIED:
-                await desk.run(lambda d, o=order_id: d.change(o, OrderEvent.RELEASE, ANN, reason="customer verified"))
+        thirds = [each.order_id for each in taken if each.order_id][::3]
+
+        async def some_in_force() -> list[str]:
+            return [each for each in thirds if (await desk.order(each)).state is OrderState.APPLIED]
+
+        for order_id in await until(some_in_force):
+            await desk.run(lambda d, o=order_id: d.change(o, OrderEvent.RELEASE, ANN, reason="customer verified"))
         hall.faults.clear()
         await settle(desk, clock)
         report = await verify(desk.database, desk.guarded, clock)
