@@ -102,6 +102,22 @@ def merge(pages: Iterable[Samples]) -> Samples:
     return merged
 
 
+def since(earlier: Samples, later: Samples) -> Samples:
+    """Return by how much the counters and histograms of one program grew between two readings.
+
+    A program that began again in between counts from its new beginning.
+    """
+    grown: Samples = {}
+    for name, rows in later.items():
+        before = {tuple(sorted(labels.items())): value for labels, value in earlier.get(name, ())}
+        grown[name] = [(labels, _growth(before.get(tuple(sorted(labels.items())), 0.0), now)) for labels, now in rows]
+    return grown
+
+
+def _growth(before: float, now: float) -> float:
+    return now - before if now >= before else now
+
+
 def histogram_quantiles(samples: Samples, name: str, **labels: str) -> Quantiles:
     """Return quantiles in milliseconds of a histogram in seconds, linear within a bucket.
 

@@ -18,7 +18,7 @@ from rich.live import Live
 from cli.observer import Observer
 from cli.plan import Keys, Plan, free_ports
 from cli.progress import live_view, plain_line
-from cli.readings import Samples, Sources, histogram_quantiles, merge, total
+from cli.readings import Samples, Sources, histogram_quantiles, merge, since, total
 from cli.summary import Latencies, Orders, Summary, TransferCounts, summary_table
 from cli.supervisor import NotReady, ProgramDied, Supervisor
 from cli.verify import find_breaches
@@ -63,6 +63,7 @@ class Run:
             operator_key=self._plan.keys.operator,
         )
         self._observer: Observer | None = None
+        self._before_live: Samples = {}
 
     def execute(self) -> Summary:
         """Run until the end that was asked for, or Ctrl-C; return the summary.
@@ -101,6 +102,7 @@ class Run:
         observer.start()
         self._say("world: opens accounts and posts some days of history")
         supervisor.start(plan.world())
+        self._before_live = self._api_samples()
         observer.live_from_us = wall_us()
         return observer
 
@@ -138,6 +140,9 @@ class Run:
     def _samples(self) -> Samples:
         urls = [running.program.metrics_url for running in self._supervisor.running]
         return merge(self._sources.samples(url) for url in urls if url)
+
+    def _api_samples(self) -> Samples:
+        return self._sources.samples(f"{self._plan.api_url}/metrics")
 
     def _addresses(self) -> list[tuple[str, str]]:
         pages = [("API", f"{self._plan.api_url}/docs")]
@@ -180,7 +185,9 @@ class Run:
             bands=dict(observer.bands),
             latency_ms=Latencies(
                 accept_to_assess=observer.latency(),
-                assess_to_stop_confirmed=histogram_quantiles(samples, "sluice_stop_confirm_latency_seconds"),
+                assess_to_stop_confirmed=histogram_quantiles(
+                    since(self._before_live, self._api_samples()), "sluice_stop_confirm_latency_seconds"
+                ),
             ),
             orders=Orders(**{kind: stats["orders"].get(kind, {}) for kind in Orders.__struct_fields__}),
             money_fen=world.money_fen,

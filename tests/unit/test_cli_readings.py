@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from cli.readings import histogram_quantiles, merge, parse_samples, total
+from cli.readings import histogram_quantiles, merge, parse_samples, since, total
 
 
 def page(values: list[float]) -> str:
@@ -39,3 +39,16 @@ def test_beyond_the_last_bucket_its_edge_is_given() -> None:
 
 def test_nothing_measured_is_no_quantile() -> None:
     assert histogram_quantiles(parse_samples(page([])), "wait_seconds").p50 is None
+
+
+def test_what_came_before_does_not_count() -> None:
+    slow, then_fast = [1.0] * 10, [1.0] * 10 + [0.005] * 990
+    grown = since(parse_samples(page(slow)), parse_samples(page(then_fast)))
+    assert histogram_quantiles(grown, "wait_seconds") == histogram_quantiles(
+        parse_samples(page([0.005] * 990)), "wait_seconds"
+    )
+
+
+def test_a_program_begun_again_counts_from_its_new_beginning() -> None:
+    grown = since(parse_samples(page([0.005] * 20)), parse_samples(page([0.005] * 7)))
+    assert total(grown, "wait_seconds_count") == 7
