@@ -1,4 +1,8 @@
-"""Why this risk: computed again from the recorded features and the named snapshot, and told feature by feature."""
+"""Why this risk: computed again from the recorded features and the named snapshot, and told feature by feature.
+
+The rules read facts, which are not recorded; what they made of them is, as the
+feature ``rule_risk`` and as reasons. Everything after that is computed again.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from models.risk.assessment import Assessment
+from models.risk.assessment import Assessment, Band, Reason
 from models.risk.columns import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET
 from models.risk.panel import (
     COLD_INTERCEPT,
@@ -21,6 +25,7 @@ from models.risk.panel import (
     Rows,
     TrainedPanel,
 )
+from models.risk.scorer import RULES_ONLY, Scorer
 from models.risk.wording import COLUMNS, NAMES_ZH, in_words
 
 RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
@@ -42,38 +47,103 @@ class Contribution(msgspec.Struct, frozen=True):
     en: str
 
 
-class Explanation(msgspec.Struct, frozen=True):
-    """The risk as recorded and as computed again (before lists), and what made it, strongest first."""
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One number as recorded and as computed again, with what made it; they must be equal to the last digit."""
 
+    name: str
+    version: str
     recorded: float
     recomputed: float
-    panel: str
-    contributions: tuple[Contribution, ...]
 
     @property
     def agrees(self) -> bool:
-        """Whether the recorded features and the snapshot give the recorded risk, to the last digit."""
+        """Whether both are equal."""
         return self.recorded == self.recomputed
 
 
-def explain(assessment: Assessment, panel: TrainedPanel, *, most: int = MOST_CONTRIBUTIONS) -> Explanation:
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """An assessment computed again: every detector's score, the risk after lists, and what made it, strongest first.
+
+    The last of ``checks`` is the risk after lists; it is missing if the rule book of
+    the assessment is not the one of this release, since lists raise risks by its weights.
+    """
+
+    panel: str
+    checks: tuple[Check, ...]
+    band: Band
+    recomputed_band: Band | None
+    contributions: tuple[Contribution, ...]
+    reasons: tuple[Reason, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole way from features to the band was computed again."""
+        return self.recomputed_band is not None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all that was computed again is what was recorded."""
+        same = self.recomputed_band in (None, self.band)
+        return same and all(check.agrees for check in self.checks)
+
+
+def panel_named(assessment: Assessment) -> str | None:
+    """Return the version of the panel that made an assessment, None if the rules alone did."""
+    return next((score.version for score in assessment.scores if score.name == PANEL), None)
+
+
+def explain(
+    assessment: Assessment, panel: TrainedPanel | None, *, most: int = MOST_CONTRIBUTIONS, scorer: Scorer | None = None
+) -> Explanation:
     """Return the explanation of an assessment by the panel that made it; raise `UnexplainableError`.
 
-    Parts of the linear detector and of the trees (Saabas) are exact; the label-free
-    score is not a sum, so its part is shared out by each feature's surprise.
+    ``panel`` is None for an assessment by rules alone. ``scorer`` holds the rule
+    book and the bands, by default those of this release. Parts of the linear
+    detector and of the trees (Saabas) are exact; the label-free score is not a sum,
+    so its part is shared out by each feature's surprise.
     """
-    made = next((score for score in assessment.scores if score.name == PANEL), None)
     if assessment.feature_set != FEATURE_SET or len(assessment.features) != len(FEATURE_NAMES):
         raise UnexplainableError(f"features of set {assessment.feature_set!r}, code of {FEATURE_SET!r}")
-    if made is None or made.version != panel.version:
-        raise UnexplainableError(f"made by panel {made.version if made else 'rules-only'!r}, not by {panel.version!r}")
+    version, made = panel_named(assessment) or RULES_ONLY.version, panel or RULES_ONLY
+    if version != made.version:
+        raise UnexplainableError(f"made by panel {version!r}, not by {made.version!r}")
     row = np.array(assessment.features)
-    recomputed = panel.score(row[None, :], row[None, RULE_RISK]).risks[0]
+    spoken = made.score(row[None, :], row[None, RULE_RISK])
+    known = {score.name: score for score in spoken.scores[0]}
+    checks = [
+        Check(
+            name=score.name,
+            version=score.version,
+            recorded=score.score,
+            recomputed=known[score.name].score if score.name in known else float("nan"),
+        )
+        for score in assessment.scores
+    ]
+    final, band = _after_lists(assessment, spoken.risks[0], scorer or Scorer())
+    return Explanation(
+        panel=version,
+        checks=(*checks, *final),
+        band=assessment.band,
+        recomputed_band=band,
+        contributions=() if panel is None else _contributions(row, panel, most),
+        reasons=assessment.reasons,
+    )
+
+
+def _after_lists(assessment: Assessment, risk: float, scorer: Scorer) -> tuple[tuple[Check, ...], Band | None]:
+    """Return the check of the risk after lists and the band, or nothing for another rule book."""
+    if assessment.rule_book != scorer.rule_book:
+        return (), None
+    listed, band, _ = scorer.decide(risk, assessment.lists)
+    check = Check(name="risk", version=scorer.rule_book, recorded=assessment.risk, recomputed=listed)
+    return (check,), band
+
+
+def _contributions(row: Rows, panel: TrainedPanel, most: int) -> tuple[Contribution, ...]:
     parts = log_odds_parts(row, panel)
     order = np.argsort(-np.abs(parts), kind="stable")[:most]
     usual = panel.state.linear.means if panel.state.linear is not None else None
-    told = [_contribution(int(place), parts, row, usual) for place in order if abs(parts[place]) >= SMALL]
-    return Explanation(made.score, recomputed, panel.version, tuple(told))
+    return tuple(_contribution(int(place), parts, row, usual) for place in order if abs(parts[place]) >= SMALL)
 
 
 def log_odds_parts(row: Rows, panel: TrainedPanel) -> npt.NDArray[np.float64]:

@@ -123,7 +123,7 @@ class Scorer:
         self, draft: Draft, features: tuple[float, ...], risk: float, scores: tuple[DetectorScore, ...]
     ) -> Assessment:
         lists = draft.lists
-        listed_risk, band, listed = self._decide(risk, lists)
+        listed_risk, band, listed = self.decide(risk, lists)
         return Assessment(
             transfer=draft.transfer,
             risk=listed_risk,
@@ -136,7 +136,7 @@ class Scorer:
             lists=lists,
         )
 
-    def _decide(self, risk: float, lists: AccountLists) -> tuple[float, Band, tuple[Reason, ...]]:
+    def decide(self, risk: float, lists: AccountLists) -> tuple[float, Band, tuple[Reason, ...]]:
         """Return risk, band and reasons after the lists: black stops at once, white beats any score, grey raises it."""
         payer, payee = lists.payer, lists.payee
         if ListLevel.BLACK in (payer, payee):

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from models.money.types import Transfer
-from models.risk.assessment import Assessment, Band
+from models.risk.assessment import AccountLists, Assessment, Band, ListLevel
 from models.risk.columns import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET, all_columns
 from models.risk.detectors import Forest
 from models.risk.explain import UnexplainableError, explain, log_odds_parts
 from models.risk.learning.learner import Learner
 from models.risk.panel import TrainedPanel, panel_from_snapshot
+from models.risk.scorer import Scorer
 from models.risk.wording import NAMES_ZH, in_words
 from tests.learnkit import SMALL, made_up
 
@@ -104,3 +105,56 @@ def test_every_feature_has_words_in_both_languages():
             zh, en = in_words(column, value)
             assert zh
             assert en
+
+
+def test_the_whole_way_to_the_band_is_computed_again_lists_too(panel):
+    rows, fraud = made_up(300, seed=6)
+    scorer = Scorer(panel=panel)
+    for row in rows[fraud][:10]:
+        spoken = panel.score(row[None, :], row[None, FEATURE_INDEX["rule_risk"]])
+        for level in ListLevel:
+            lists = AccountLists(payee=level)
+            listed, band, _ = scorer.decide(spoken.risks[0], lists)
+            one = msgspec.structs.replace(
+                assessed(panel, row), risk=listed, band=band, lists=lists, rule_book=scorer.rule_book
+            )
+            found = explain(one, panel)
+            assert found.complete
+            assert found.agrees
+            assert found.checks[-1].recomputed == listed
+            assert not explain(msgspec.structs.replace(one, risk=listed + 1e-9), panel).agrees
+            other = Band.WATCH if band is not Band.WATCH else Band.STOP
+            assert not explain(msgspec.structs.replace(one, band=other), panel).agrees
+
+
+def test_a_changed_feature_or_score_does_not_agree(panel):
+    rows, _ = made_up(5, seed=7)
+    for row in rows:
+        one = assessed(panel, row)
+        changed = row.copy()
+        changed[FEATURE_INDEX["payer_pass"]] += 3.0
+        assert not explain(msgspec.structs.replace(one, features=tuple(changed.tolist())), panel).agrees
+        raised = tuple(msgspec.structs.replace(score, score=score.score / 2 + 0.3) for score in one.scores)
+        assert not explain(msgspec.structs.replace(one, scores=raised), panel).agrees
+
+
+def test_rules_alone_need_no_snapshot(panel):
+    rows, _ = made_up(1, seed=8)
+    risk = float(rows[0, FEATURE_INDEX["rule_risk"]])
+    scorer = Scorer()
+    one = msgspec.structs.replace(
+        assessed(panel, rows[0]), scores=(), risk=risk, band=scorer.decide(risk, AccountLists())[1]
+    )
+    one = msgspec.structs.replace(one, rule_book=scorer.rule_book)
+    found = explain(one, None)
+    assert (found.panel, found.agrees, found.complete) == ("rules-only", True, True)
+    with pytest.raises(UnexplainableError):
+        explain(assessed(panel, rows[0]), None)
+
+
+def test_another_rule_book_is_said_not_guessed(panel):
+    rows, _ = made_up(1, seed=9)
+    found = explain(assessed(panel, rows[0]), panel)
+    assert not found.complete
+    assert found.agrees
+    assert "risk" not in {check.name for check in found.checks}
