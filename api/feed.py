@@ -1,4 +1,4 @@
-"""Reads ``assessments`` and ``verdicts``: stops first, then the record of everything.
+"""Reads ``assessments``, ``verdicts`` and ``snapshots``: stops first, then the record of everything.
 
 A thread of its own. Per poll, assessments in the stop band become orders in
 one transaction at once; all are stored in groups a little later. Offsets are
@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
@@ -22,8 +22,10 @@ from api.producer import BrokerAway
 from api.store.database import StoreAway
 from api.store.transfers import AssessedRow
 from models import wire
+from models.risk.archive import ArchiveError, cut
 from models.risk.assessment import Assessment
-from models.wire import Topic, Verdict
+from models.signing import SignatureError, check_content
+from models.wire import ModelSnapshot, Topic, Verdict
 from telemetry import metrics
 from telemetry.tracing import Headers
 
@@ -48,6 +50,26 @@ JOIN_TIMEOUT_S: Final = 10.0
 LAG_EVERY_S: Final = 1.0
 
 
+def decode_sound(raw: bytes) -> ModelSnapshot:
+    """Return a snapshot that holds what its version names and can be archived.
+
+    Raise `msgspec.DecodeError`, `SignatureError` or `ArchiveError`. Its signature is
+    checked by whoever uses it, with the trainer's key, which the api does not know.
+    """
+    record = wire.decode_snapshot(raw)
+    check_content(record)
+    cut(record.payload)
+    return record
+
+
+Fed = Assessment | Verdict | ModelSnapshot
+DECODERS: Final[dict[str, Callable[[bytes], Fed]]] = {
+    Topic.ASSESSMENTS.value: wire.decode_assessment,
+    Topic.VERDICTS.value: wire.decode_verdict,
+    Topic.SNAPSHOTS.value: decode_sound,
+}
+
+
 class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the feed reads."""
 
@@ -64,12 +86,13 @@ class _Buffer:
     def __init__(self) -> None:
         self.rows: list[AssessedRow] = []
         self.verdicts: list[Verdict] = []
+        self.snapshots: list[ModelSnapshot] = []
         self.poison: list[Poison] = []
         self.offsets: dict[tuple[str, int], int] = {}
         self.since_s = 0.0
 
     def __len__(self) -> int:
-        return len(self.rows) + len(self.verdicts) + len(self.poison)
+        return len(self.rows) + len(self.verdicts) + len(self.snapshots) + len(self.poison)
 
 
 class Feed:
@@ -114,9 +137,7 @@ class Feed:
 
     def _run(self) -> None:
         try:
-            self._consumer.subscribe(
-                [Topic.ASSESSMENTS.value, Topic.VERDICTS.value], on_assign=self._on_assign, on_revoke=self._on_revoke
-            )
+            self._consumer.subscribe(list(DECODERS), on_assign=self._on_assign, on_revoke=self._on_revoke)
             while not self._stopping.is_set():
                 self._turn()
             self._store()
@@ -162,6 +183,8 @@ class Feed:
                 headers.append(message.headers())
             elif isinstance(record, Verdict):
                 self._buffer.verdicts.append(record)
+            elif record is not None:
+                self._buffer.snapshots.append(record)
             place = (message.topic() or "", message.partition() or 0)
             self._buffer.offsets[place] = (message.offset() or 0) + 1
         if found:
@@ -169,13 +192,10 @@ class Feed:
             self._sink.trace(rows, headers)
             self._buffer.rows += rows
 
-    def _decode(self, message: Message) -> Assessment | Verdict | None:
-        decode: Callable[[bytes], Any] = (
-            wire.decode_assessment if message.topic() == Topic.ASSESSMENTS.value else wire.decode_verdict
-        )
+    def _decode(self, message: Message) -> Fed | None:
         try:
-            record: Assessment | Verdict = decode(message.value() or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            record: Fed = DECODERS[message.topic() or ""](message.value() or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError, SignatureError, ArchiveError) as error:
             self._buffer.poison.append(poison_of(message, "undecodable", str(error)))
             return None
         return record
@@ -185,7 +205,9 @@ class Feed:
         buffer, self._buffer = self._buffer, _Buffer()
         if not buffer.offsets:
             return
-        poison = buffer.poison + self._patiently(lambda: self._sink.store(buffer.rows, buffer.verdicts))
+        poison = buffer.poison + self._patiently(
+            lambda: self._sink.store(buffer.rows, buffer.verdicts, buffer.snapshots)
+        )
         if poison:
             self._patiently(lambda: self._sink.quarantine(poison))
         offsets = [TopicPartition(topic, number, offset) for (topic, number), offset in buffer.offsets.items()]

@@ -16,14 +16,14 @@ from api.service.desk import Desk
 from api.service.reports import take_verdict
 from api.service.transactions import Transactor
 from api.service.triage import NOT_STOPPED, Taken, triage
-from api.store import transfers
+from api.store import snapshots, transfers
 from api.store.database import Priority
 from api.store.transfers import AssessedRow
 from api.traces import Traces
 from api.waiters import DecisionView, Waiters
 from models.control.brake import Brake
 from models.risk.assessment import Assessment, Band
-from models.wire import Topic, Verdict, dead_letter, encode
+from models.wire import ModelSnapshot, Topic, Verdict, archive_key, dead_letter, encode
 from telemetry import metrics
 from telemetry.clock import wall_us
 from telemetry.tracing import Headers, logged, trace_of
@@ -43,6 +43,29 @@ class Poison(msgspec.Struct, frozen=True, kw_only=True):
     value: bytes | None
     reason: str
     detail: str
+
+
+Storable = AssessedRow | Verdict | ModelSnapshot
+
+
+def _unstorable(record: Storable, detail: str) -> Poison:
+    topic: Topic
+    key: str
+    if isinstance(record, AssessedRow):
+        topic, key, value = Topic.ASSESSMENTS, record.assessment.transfer.payee, record.body
+    elif isinstance(record, Verdict):
+        topic, key, value = Topic.VERDICTS, record.transfer_id, encode(record)
+    else:
+        topic, key, value = Topic.SNAPSHOTS, archive_key(record.detector, record.version), encode(record)
+    return Poison(
+        topic=topic.value,
+        partition=-1,
+        offset=-1,
+        key=key.encode(),
+        value=value,
+        reason="unstorable",
+        detail=detail,
+    )
 
 
 def poison_of(message: Message, reason: str, detail: str) -> Poison:
@@ -103,41 +126,42 @@ class FeedSink:
                     )
         self._traces.assessed((row.assessment.stages, each) for row, each in zip(rows, headers, strict=True))
 
-    def store(self, rows: Sequence[AssessedRow], labels: Sequence[Verdict]) -> list[Poison]:
-        """Store assessments and verdicts in one transaction; return what cannot be stored; raise `StoreAway`."""
+    def store(
+        self, rows: Sequence[AssessedRow], labels: Sequence[Verdict], panels: Sequence[ModelSnapshot] = ()
+    ) -> list[Poison]:
+        """Store assessments, verdicts and snapshots in one transaction; return what cannot be stored.
+
+        Raise `StoreAway`.
+        """
         try:
-            self._commit(rows, labels)
+            self._commit(rows, labels, panels)
         except DBAPIError as error:
             log.error("a group of records cannot be stored as a whole", error=str(error.orig))
-            singly = [self._store_one([row], []) for row in rows] + [self._store_one([], [each]) for each in labels]
+            each_alone: list[Storable] = [*rows, *labels, *panels]
+            singly = [self._store_one(each) for each in each_alone]
             return [poison for poison in singly if poison is not None]
         return []
 
-    def _commit(self, rows: Sequence[AssessedRow], labels: Sequence[Verdict]) -> None:
+    def _commit(self, rows: Sequence[AssessedRow], labels: Sequence[Verdict], panels: Sequence[ModelSnapshot]) -> None:
         def work(desk: Desk) -> list[Verdict]:
             self._brake.saw_transfers(desk.now_us, len(rows))
             transfers.record_assessments(desk.connection, rows, desk.wall_us)
+            for each in panels:
+                snapshots.keep(desk.connection, each)
             return [each for each in labels if take_verdict(desk, each)]
 
         for each in self._transactor.run_now(work, Priority.BULK):
             metrics.VERDICTS.labels(each.label, each.source).inc()
 
-    def _store_one(self, rows: Sequence[AssessedRow], labels: Sequence[Verdict]) -> Poison | None:
+    def _store_one(self, record: Storable) -> Poison | None:
         """Store one record; return it as poison if the database refuses it for its content."""
+        rows = [record] if isinstance(record, AssessedRow) else []
+        labels = [record] if isinstance(record, Verdict) else []
+        panels = [record] if isinstance(record, ModelSnapshot) else []
         try:
-            self._commit(rows, labels)
+            self._commit(rows, labels, panels)
         except DBAPIError as error:
-            topic = Topic.ASSESSMENTS if rows else Topic.VERDICTS
-            key = rows[0].assessment.transfer.payee if rows else labels[0].transfer_id
-            return Poison(
-                topic=topic.value,
-                partition=-1,
-                offset=-1,
-                key=key.encode(),
-                value=rows[0].body if rows else encode(labels[0]),
-                reason="unstorable",
-                detail=str(error.orig),
-            )
+            return _unstorable(record, str(error.orig))
         return None
 
     def quarantine(self, poison: Sequence[Poison]) -> None:

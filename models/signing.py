@@ -24,6 +24,16 @@ def sign_snapshot(snapshot: Snapshot, *, key: bytes, created_us: int) -> ModelSn
     )
 
 
+def check_content(record: ModelSnapshot) -> None:
+    """Raise `SignatureError` unless digest and version name this payload; needs no key.
+
+    A version ends with the first 12 digits of the payload's digest.
+    """
+    digest = digest_of(record.payload)
+    if record.digest != digest or not record.version.endswith(digest[:12]):
+        raise SignatureError(f"snapshot {record.detector} {record.version} does not hold what its version names")
+
+
 def verify_snapshot(record: ModelSnapshot, *, key: bytes) -> None:
     """Raise `SignatureError` unless the record was signed with this key and is unchanged."""
     if not is_signed(

@@ -38,6 +38,7 @@ class Topic(StrEnum):
     ASSESSMENTS = "assessments"
     VERDICTS = "verdicts"
     MODELS = "models"
+    SNAPSHOTS = "snapshots"
     CONTROLS = "controls"
     DEAD_LETTERS = "dead-letters"
 
@@ -57,6 +58,7 @@ TOPIC_PLANS: Final = (
     TopicPlan(topic=Topic.ASSESSMENTS, retention_ms=7 * DAY_MS),
     TopicPlan(topic=Topic.VERDICTS, partitions=1, compacted=True),
     TopicPlan(topic=Topic.MODELS, partitions=1, compacted=True),
+    TopicPlan(topic=Topic.SNAPSHOTS, partitions=1, retention_ms=7 * DAY_MS),
     TopicPlan(topic=Topic.CONTROLS, partitions=1, compacted=True),
     TopicPlan(topic=Topic.DEAD_LETTERS, partitions=1, retention_ms=30 * DAY_MS),
 )
@@ -118,8 +120,10 @@ class ControlEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ModelSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):
-    """Value on ``models``: one detector's published state. Key: detector name.
+    """Value on ``models`` and ``snapshots``: one detector's published state.
 
+    Key on ``models``: detector name, so that the latest stays. Key on ``snapshots``:
+    `archive_key`; every version stays as long as the assessments that name it.
     ``digest`` is the SHA-256 of ``payload``; ``signature`` an HMAC-SHA-256 over
     name, version and digest with the trainer's key.
     """
@@ -131,6 +135,15 @@ class ModelSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     payload: bytes
     digest: str
     signature: str
+
+
+def archive_key(detector: str, version: str) -> str:
+    """Return the key of one version of a detector on ``snapshots``.
+
+    >>> archive_key("panel", "p-0123456789ab")
+    'panel/p-0123456789ab'
+    """
+    return f"{detector}/{version}"
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):

@@ -25,7 +25,7 @@ COMPACTED: Final = {
 """Small segments: the one being written is never compacted, and recovery reads all of it."""
 
 MAX_SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
-"""Largest record on ``models``."""
+"""Largest record on ``models`` and ``snapshots``."""
 
 
 class TopicMismatch(Exception):
@@ -105,7 +105,7 @@ def _wanted(partitions: int, replication: int, group: str) -> list[NewTopic]:
 def _config(plan: TopicPlan) -> dict[str, str]:
     config = COMPACTED if plan.compacted else {"cleanup.policy": "delete"}
     config = config | {"retention.ms": str(plan.retention_ms)}
-    if plan.topic is Topic.MODELS:
+    if plan.topic in (Topic.MODELS, Topic.SNAPSHOTS):
         config["max.message.bytes"] = str(MAX_SNAPSHOT_BYTES)
     return config
 

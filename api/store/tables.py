@@ -204,6 +204,27 @@ audit_head = Table(
 )
 """One row: the last link. Locked by whoever appends, so that replicas make one chain."""
 
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("detector", String(32), primary_key=True),
+    Column("version", String(64), primary_key=True),
+    Column("feature_set", String(16), nullable=False),
+    _us("created_wall_us"),
+    Column("digest", String(64), nullable=False),
+    Column("signature", String(64), nullable=False),
+    Column("frame", LargeBinary, nullable=False),
+)
+"""Every snapshot that was in service, cut by `models.risk.archive`; decisions name its version."""
+
+snapshot_parts = Table(
+    "snapshot_parts",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Parts of snapshots, compressed (zlib), each kept once."""
+
 brake_trips = Table(
     "brake_trips",
     metadata,

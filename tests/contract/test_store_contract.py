@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from api.store import audit, brake, lists, orders, outbox, publications, transfers, verdicts
+from api.store import audit, brake, lists, orders, outbox, publications, snapshots, transfers, verdicts
 from api.store.database import Database, Priority, StoreAway
 from api.store.migrate import upgrade
 from api.store.tables import metadata
@@ -27,10 +28,16 @@ from models.control.policy import Action
 from models.control.records import Order
 from models.control.states import OrderEvent, OrderKind, OrderState
 from models.money.types import AccountId
+from models.risk.archive import ArchiveError
 from models.risk.assessment import Band, ListLevel
-from models.wire import ControlEntry, Topic, Verdict, VerdictLabel
+from models.risk.columns import FEATURE_NAMES, FEATURE_SET
+from models.risk.learning.learner import Learner
+from models.risk.snapshot import LinearState, Snapshot, encode_state
+from models.signing import sign_snapshot, verify_snapshot
+from models.wire import ControlEntry, ModelSnapshot, Topic, Verdict, VerdictLabel
 from tests.apikit import assessed, transfer
 from tests.controlkit import T0, act, order
+from tests.learnkit import SMALL, made_up
 from tests.pgkit import PostgresServer
 
 
@@ -263,6 +270,36 @@ class TestAudit:
         assert report.breach == ("the chain ends at entry 2, its head says 3" if last else "entry 2 was changed")
 
 
+def published(*, moved: float, version: str) -> ModelSnapshot:
+    """Return a signed snapshot whose linear detector has ``moved``; the rest of it stays the same."""
+    width = len(FEATURE_NAMES)
+    rows, _ = made_up(1_000, seed=1)
+    learner = Learner(seed=1, settings=SMALL)
+    learner.observe(rows, at_us=1)
+    linear = LinearState(
+        version="l", means=np.zeros(width), inverse_deviations=np.ones(width), weights=np.full(width, moved), bias=0.0
+    )
+    payload = encode_state(msgspec.structs.replace(learner.state(), linear=linear))
+    snapshot = Snapshot(detector="panel", version=version, feature_set=FEATURE_SET, payload=payload)
+    return sign_snapshot(snapshot, key=b"k", created_us=7)
+
+
+async def test_snapshots_come_back_as_signed_and_keep_equal_parts_once(database: Database) -> None:
+    records = [published(moved=1.0, version="p-1"), published(moved=2.0, version="p-2")]
+    for record in [*records, records[0]]:
+        await database.write(lambda c, record=record: snapshots.keep(c, record))
+    for record in records:
+        found = await database.read(lambda c, record=record: snapshots.find(c, "panel", record.version))
+        assert found == record
+        verify_snapshot(found, key=b"k")
+    parts = await database.read(lambda c: c.execute(text("SELECT count(*) FROM snapshot_parts")).scalar_one())
+    assert parts == 3, "one label-free detector, two linear ones"
+    assert await database.read(lambda c: snapshots.find(c, "panel", "p-3")) is None
+    await database.write(lambda c: c.execute(text("DELETE FROM snapshot_parts")))
+    with pytest.raises(ArchiveError):
+        await database.read(lambda c: snapshots.find(c, "panel", "p-1"))
+
+
 async def test_publications_keep_their_order(database: Database) -> None:
     for number in range(3):
         entry = ControlEntry(account=AccountId(f"ccb/{number}"), updated_us=number)
@@ -341,14 +378,15 @@ async def test_trips(database: Database) -> None:
 
 async def test_urgent_writes_overtake(database: Database) -> None:
     done: list[str] = []
-    gate = asyncio.Event()
+    begun, gate = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def block(_connection: Connection) -> None:
-        asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(5)
+        loop.call_soon_threadsafe(begun.set)
+        asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(60)
 
     first = asyncio.wrap_future(database.submit(block, Priority.BULK))
-    await asyncio.sleep(0.05)
+    await begun.wait()
     bulk = asyncio.wrap_future(database.submit(lambda _c: done.append("bulk"), Priority.BULK))
     stop = asyncio.wrap_future(database.submit(lambda _c: done.append("stop"), Priority.STOP))
     gate.set()

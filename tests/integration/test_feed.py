@@ -11,10 +11,12 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from api.store import transfers, verdicts
+from api.store import snapshots, transfers, verdicts
 from api.store.database import StoreAway
 from models.risk.assessment import Band
-from models.wire import Topic, Verdict, VerdictLabel, decode_dead_letter, encode
+from models.risk.snapshot import Snapshot, digest_of
+from models.signing import sign_snapshot
+from models.wire import ModelSnapshot, Topic, Verdict, VerdictLabel, archive_key, decode_dead_letter, encode
 from stream.broker import EmbeddedBroker
 from tests.apikit import Api, FakeBank, assessed, running, settings_for, transfer, until
 
@@ -33,6 +35,12 @@ async def stored(api: Api, transfer_id: str) -> Any:
     return await until(lambda: api.runtime.database.read(lambda c: transfers.find_assessment(c, transfer_id)))
 
 
+def signed(payload: bytes) -> ModelSnapshot:
+    snapshot = Snapshot(detector="panel", version=f"p-{digest_of(payload)[:12]}", feature_set="f", payload=payload)
+    return sign_snapshot(snapshot, key=b"k", created_us=1)
+
+
+SIGNED = signed(b"\x81\xa1a\x01")
 POISON = [
     (Topic.ASSESSMENTS, b""),
     (Topic.ASSESSMENTS, b"\xff\xfe"),
@@ -43,6 +51,9 @@ POISON = [
     (Topic.ASSESSMENTS, encode(assessed(transfer())).replace(b'"band":"stop"', b'"band":"hang"')),
     (Topic.VERDICTS, b"not json"),
     (Topic.VERDICTS, b'{"schema":1,"transfer_id":"x"}'),
+    (Topic.SNAPSHOTS, b"{}"),
+    (Topic.SNAPSHOTS, encode(msgspec.structs.replace(SIGNED, version="p-000000000000"))),
+    (Topic.SNAPSHOTS, encode(msgspec.structs.replace(SIGNED, payload=b"other"))),
 ]
 
 
@@ -176,3 +187,14 @@ async def test_a_full_topic_is_stored_in_groups(api: Api) -> None:
     await until(all_stored)
     body = (await api.runtime.database.read(lambda c: transfers.find_assessment(c, many[7].transfer.transfer_id))).body
     assert msgspec.json.decode(body) == msgspec.json.decode(encode(many[7]))
+
+
+async def test_every_snapshot_that_was_in_service_is_archived(api: Api) -> None:
+    records = [signed(b"\x81\xa1b" + bytes([number])) for number in (1, 2)]
+    for record in [*records, records[0]]:
+        api.topics.put(Topic.SNAPSHOTS, archive_key(record.detector, record.version), record)
+    for record in records:
+        found = await until(
+            lambda record=record: api.runtime.database.read(lambda c: snapshots.find(c, "panel", record.version))
+        )
+        assert found == record
