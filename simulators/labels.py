@@ -14,8 +14,12 @@ from models.money.types import AccountId, Transfer
 from models.risk.assessment import AccountLists
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Times = npt.NDArray[np.int64]
 
 HASH_SPAN: Final = 1 << 32
+NOBODY: Final = AccountLists()
+NEVER_PROVEN: Final = (0, 0)
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,31 +34,42 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     sampled: float = 0.01
 
 
-class Label(NamedTuple):
-    """One label on its way: when it is due, its row, the features as scored, and its weight."""
+class Labels(NamedTuple):
+    """Labels on their way, in arrival order: when due (n), features as scored (n x f), fraud (n), weights (n)."""
 
-    due_us: int
-    row: int
-    features: tuple[float, ...]
-    fraud: bool
-    weight: float
+    due_us: Times
+    features: Floats
+    fraud: Bools
+    weights: Floats
+
+    def part(self, kept: slice | Bools) -> Labels:
+        """Return some of them."""
+        return Labels(self.due_us[kept], self.features[kept], self.fraud[kept], self.weights[kept])
 
 
 class LabelQueue:
     """Labels in arrival order, given out once the event time has passed their due time."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Label] = deque()
+        self._waiting: deque[Labels] = deque()
 
-    def put(self, label: Label) -> None:
-        """Take a label that will be due later."""
-        self._waiting.append(label)
+    def put(self, labels: Labels) -> None:
+        """Take labels that will be due later."""
+        if len(labels.due_us):
+            self._waiting.append(labels)
 
-    def due(self, now_us: int) -> list[Label]:
+    def due(self, now_us: int) -> list[Labels]:
         """Return and forget the labels due at ``now_us``; one behind a later one waits for it."""
-        out: list[Label] = []
-        while self._waiting and self._waiting[0].due_us <= now_us:
-            out.append(self._waiting.popleft())
+        out: list[Labels] = []
+        while self._waiting:
+            first = self._waiting[0]
+            ready = int(np.count_nonzero(np.maximum.accumulate(first.due_us) <= now_us))
+            if ready:
+                out.append(first.part(slice(0, ready)))
+            if ready < len(first.due_us):
+                self._waiting[0] = first.part(slice(ready, None))
+                break
+            self._waiting.popleft()
         return out
 
 
@@ -72,16 +87,19 @@ class Proven:
         """Take a fraud that will be known later."""
         self._waiting.append((due_us, transfer.payer, transfer.payee))
 
-    def lists(self, transfer: Transfer, now_us: int) -> AccountLists:
+    def lists(self, payer: AccountId, payee: AccountId, now_us: int) -> AccountLists:
         """Return what is known of both accounts at ``now_us``."""
+        counts = self._counts
         while self._waiting and self._waiting[0][0] <= now_us:
-            _, payer, payee = self._waiting.popleft()
-            paid, received = self._counts.get(payer, (0, 0))
-            self._counts[payer] = (paid + 1, received)
-            paid, received = self._counts.get(payee, (0, 0))
-            self._counts[payee] = (paid, received + 1)
-        payer_paid, payer_received = self._counts.get(transfer.payer, (0, 0))
-        payee_paid, payee_received = self._counts.get(transfer.payee, (0, 0))
+            _, paying, receiving = self._waiting.popleft()
+            paid, received = counts.get(paying, NEVER_PROVEN)
+            counts[paying] = (paid + 1, received)
+            paid, received = counts.get(receiving, NEVER_PROVEN)
+            counts[receiving] = (paid, received + 1)
+        if payer not in counts and payee not in counts:
+            return NOBODY
+        payer_paid, payer_received = counts.get(payer, NEVER_PROVEN)
+        payee_paid, payee_received = counts.get(payee, NEVER_PROVEN)
         return AccountLists(
             payer_proven_paid=payer_paid,
             payer_proven_received=payer_received,

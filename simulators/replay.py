@@ -33,7 +33,6 @@ from models.risk.learning.learner import Health
 from models.risk.rules.book import RuleBook
 from models.risk.rules.settings import DEFAULT_RULES
 from simulators.labels import Selection
-from simulators.refits import Refitter
 from simulators.replay_engine import Engine, EngineSettings
 from simulators.replay_record import Recorder, Story
 from simulators.transferfile import TransferFile, digest_of_file, read_cases
@@ -161,7 +160,7 @@ def code_digest() -> str:
 
 
 def run_file(path: Path, options: BacktestOptions, *, beside: bool, tell: Progress = _silent) -> BacktestResult:
-    """Replay one file here; ``beside`` refits the trees in a second process (same result)."""
+    """Replay one file; ``beside`` learns in a second process and refits in a third (same risks)."""
     began = perf_counter()
     cases = read_cases(options.cases) if options.cases is not None else {}
     source = TransferFile(path)
@@ -172,7 +171,7 @@ def run_file(path: Path, options: BacktestOptions, *, beside: bool, tell: Progre
         selection=options.selection,
         use_proven=options.use_proven,
     )
-    engine = Engine(settings, Refitter(beside=beside))
+    engine = Engine(settings, beside=beside)
     engine.run(source.rows(), recorder.tell)
     result = _judge(path, options, recorder, engine, seconds=perf_counter() - began)
     tell(path, result.rows, 1.0)
@@ -201,7 +200,7 @@ def _judge(
         memory_mb=round(_peak_mb(), 1),
         feature_set=FEATURE_SET,
         rule_book=RuleBook(DEFAULT_RULES).version,
-        health=engine.learner.health(),
+        health=engine.health,
         story=recorder.story(last_from=rows - len(last.risks)),
     )
 

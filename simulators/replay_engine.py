@@ -3,7 +3,7 @@
 Progressive: a transfer's features come only from earlier ones, it is scored
 before anything is learned from it, and its label reaches the learner only
 ``labels_delay_us`` of event time later. Panels change between chunks, as a
-worker's do between batches.
+worker's do between batches; learning is in `replay_learning`.
 """
 
 from __future__ import annotations
@@ -20,24 +20,21 @@ import numpy.typing as npt
 from models.money.types import AccountId
 from models.risk.assessment import AccountLists, Assessment
 from models.risk.calibration import threshold_for_budget
-from models.risk.features import FEATURE_NAMES
-from models.risk.learning.learner import DEFAULT_LEARNING, Learner, LearnerSettings
-from models.risk.panel import Panel, PanelScores
+from models.risk.features import rows_of
+from models.risk.learning.learner import DEFAULT_LEARNING, Health, Learner, LearnerSettings
+from models.risk.panel import Panel, PanelScores, panel_from_state
 from models.risk.profile import EMPTY_PROFILE, AccountProfile
 from models.risk.rules.book import RuleBook
 from models.risk.rules.settings import DEFAULT_RULES
 from models.risk.scorer import Draft, Scorer
-from simulators.labels import Label, LabelQueue, Proven, Selection, label_weight
-from simulators.refits import Refitter
+from simulators.labels import NOBODY, Labels, Proven, Selection, label_weight
+from simulators.replay_learning import Learned, LearningSettings, Scored, learning
 from simulators.transferfile import FileRow
 
 Floats = npt.NDArray[np.float64]
 
 CHUNK_ROWS: Final = 256
 """Rows judged at once, the size of a busy worker's batch."""
-
-PANEL_ROWS: Final = 2_048
-"""Rows after which the latest panel is taken into use, as from the topic ``models``."""
 
 RULES_EVERY: Final = 64
 """The rules of every 64th transfer are run once more to tell their cost."""
@@ -62,7 +59,6 @@ class Costs(msgspec.Struct):
     sides_ns: int = 0
     judge_ns: int = 0
     detectors_ns: int = 0
-    learning_ns: int = 0
     rules_ns: int = 0
     rules_runs: int = 0
 
@@ -83,26 +79,31 @@ class TimedPanel:
 
 
 class Engine:
-    """Scores and learns; `run` drives it over a file's rows."""
+    """Scores, and hands on what is to be learned; `run` drives it over a file's rows.
 
-    def __init__(self, settings: EngineSettings, refitter: Refitter) -> None:
+    ``beside`` learns in a second process; the risks are the same.
+    """
+
+    def __init__(self, settings: EngineSettings, *, beside: bool = False) -> None:
         self._settings = settings
-        self._refitter = refitter
-        self._learner = Learner(seed=settings.seed, settings=settings.learning)
+        labelled = settings.labels_delay_us is not None
+        taught = LearningSettings(seed=settings.seed, labelled=labelled, learning=settings.learning)
+        self._learning = learning(taught, beside=beside)
+        self._learned: Learned | None = None
         self.costs = Costs()
-        self._scorer = Scorer(panel=TimedPanel(self._learner.panel(), self.costs))
+        self._scorer = Scorer(panel=TimedPanel(_first_panel(settings), self.costs))
         self._book = RuleBook(DEFAULT_RULES)
         self._profiles: dict[AccountId, AccountProfile] = {}
-        self._labels, self._proven = LabelQueue(), Proven()
+        self._proven = Proven()
         self._now_us = 0
-        self._row = 0
-        self._panel_row = 0
         self._recent: list[float] = []
 
     @property
-    def learner(self) -> Learner:
-        """The learner, for its health."""
-        return self._learner
+    def health(self) -> Health:
+        """The learner's health at the end of `run`."""
+        if self._learned is None:
+            raise RuntimeError("the replay has not ended")
+        return self._learned.health
 
     def us_per_transfer(self, rows: int) -> dict[str, float]:
         """Return CPU microseconds per transfer on one core, by part; features take all that is no other part's."""
@@ -115,17 +116,24 @@ class Engine:
 
     def learning_us(self, rows: int) -> float:
         """Return CPU microseconds per transfer spent on learning, refits included."""
-        return round((self.costs.learning_ns + self._refitter.cpu_beside_ns) / max(rows, 1) / 1_000, 2)
+        return round((self._learned.cpu_ns if self._learned is not None else 0) / max(rows, 1) / 1_000, 2)
 
     def run(self, rows: Iterable[FileRow], tell: Callable[[list[FileRow], list[Assessment | None]], None]) -> None:
         """Score all rows; ``tell`` gets each chunk with its assessments (None: a re-posted transfer)."""
         stream = iter(rows)
-        while chunk := list(islice(stream, CHUNK_ROWS)):
-            assessments = self._score(chunk)
-            tell(chunk, assessments)
-            self._learn(chunk, assessments)
-            self._row += len(chunk)
-        self._refitter.close()
+        try:
+            while chunk := list(islice(stream, CHUNK_ROWS)):
+                self._take_panel()
+                assessments = self._score(chunk)
+                self._learning.take(self._scored(chunk, assessments))
+                tell(chunk, assessments)
+        finally:
+            self._learned = self._learning.end()
+
+    def _take_panel(self) -> None:
+        panel = self._learning.panel()
+        if panel is not None:
+            self._scorer = self._scorer.with_panel(TimedPanel(panel, self.costs))
 
     def _score(self, chunk: list[FileRow]) -> list[Assessment | None]:
         began = thread_time_ns()
@@ -142,8 +150,8 @@ class Engine:
     def _draft(self, row: FileRow) -> Draft | None:
         transfer = row.transfer
         self._now_us = max(self._now_us, transfer.occurred_us)
-        lists = self._lists(row)
         payer, payee, profiles = transfer.payer, transfer.payee, self._profiles
+        lists = self._lists(payer, payee)
         debited = self._scorer.debit(profiles.get(payer, EMPTY_PROFILE), transfer)
         profiles[payer] = debited.profile
         if debited.view is None:
@@ -152,11 +160,8 @@ class Engine:
         profiles[payee] = credited.profile
         return credited.draft
 
-    def _lists(self, row: FileRow) -> AccountLists:
-        delay_us = self._settings.labels_delay_us
-        if delay_us is None or not self._settings.use_proven:
-            return AccountLists()
-        return self._proven.lists(row.transfer, self._now_us)
+    def _lists(self, payer: AccountId, payee: AccountId) -> AccountLists:
+        return self._proven.lists(payer, payee, self._now_us) if self._settings.use_proven else NOBODY
 
     def _time_rules(self, drafts: list[Draft]) -> None:
         sample = [draft.facts for draft in drafts[::RULES_EVERY]]
@@ -166,30 +171,24 @@ class Engine:
         self.costs.rules_ns += thread_time_ns() - began
         self.costs.rules_runs += len(sample)
 
-    def _learn(self, chunk: list[FileRow], assessments: list[Assessment | None]) -> None:
-        began = thread_time_ns()
-        features = np.array([one.features for one in assessments if one is not None]).reshape(-1, len(FEATURE_NAMES))
-        self._learner.observe(features, at_us=self._now_us)
-        if self._settings.labels_delay_us is not None:
-            self._await_labels(chunk, assessments, self._settings.labels_delay_us)
-            self._take_labels()
-            self._refitter.step(self._learner, row=self._row, now_us=self._now_us)
-        if self._row < PANEL_ROWS or self._row - self._panel_row >= PANEL_ROWS:
-            self._panel_row = self._row
-            self._scorer = self._scorer.with_panel(TimedPanel(self._learner.panel(), self.costs))
-        self.costs.learning_ns += thread_time_ns() - began
+    def _scored(self, chunk: list[FileRow], assessments: list[Assessment | None]) -> Scored:
+        features = rows_of([one.features for one in assessments if one is not None])
+        delay_us = self._settings.labels_delay_us
+        labels = None if delay_us is None else self._labels(chunk, assessments, features, delay_us)
+        return Scored(len(chunk), self._now_us, features, labels)
 
-    def _await_labels(self, chunk: list[FileRow], assessments: list[Assessment | None], delay_us: int) -> None:
+    def _labels(
+        self, chunk: list[FileRow], assessments: list[Assessment | None], features: Floats, delay_us: int
+    ) -> Labels:
         threshold = self._alert_threshold(assessments)
-        for place, (row, assessment) in enumerate(zip(chunk, assessments, strict=True)):
-            if assessment is None:
-                continue
-            weight = self._weight(row, assessment.risk >= threshold)
-            if weight:
-                due_us = row.transfer.occurred_us + delay_us
-                self._labels.put(Label(due_us, self._row + place, assessment.features, row.fraud, weight))
-                if row.fraud:
-                    self._proven.put(due_us, row.transfer)
+        known = [(row, one) for row, one in zip(chunk, assessments, strict=True) if one is not None]
+        weights = np.array([self._weight(row, one.risk >= threshold) for row, one in known])
+        due_us = np.array([row.transfer.occurred_us + delay_us for row, _ in known], np.int64)
+        fraud = np.array([row.fraud for row, _ in known], bool)
+        for place in np.flatnonzero(fraud & (weights > 0.0)).tolist():
+            self._proven.put(int(due_us[place]), known[place][0].transfer)
+        labels = Labels(due_us, features, fraud, weights)
+        return labels if (weights > 0.0).all() else labels.part(weights > 0.0)
 
     def _weight(self, row: FileRow, alerted: bool) -> float:
         selection = self._settings.selection
@@ -206,12 +205,7 @@ class Engine:
         self._recent = (known + [one.risk for one in assessments if one is not None])[-BUDGET_ROWS:]
         return threshold
 
-    def _take_labels(self) -> None:
-        labels = self._labels.due(self._now_us)
-        if not labels:
-            return
-        self._learner.learn(
-            np.array([label.features for label in labels]),
-            np.array([label.fraud for label in labels]),
-            np.array([label.weight for label in labels]),
-        )
+
+def _first_panel(settings: EngineSettings) -> Panel:
+    """Return the panel of a learner that has seen nothing."""
+    return panel_from_state(Learner(seed=settings.seed, settings=settings.learning).state())

@@ -99,13 +99,13 @@ def _flag(text: str) -> bool:
 
 
 def read_amount_fen(text: str) -> int:
-    """Return the amount in fen, to the nearest fen and at least one.
+    """Return the amount in fen, to the nearest fen, at least one and at most `MAX_AMOUNT_FEN`.
 
-    Public sets hold amounts of nothing and of more than two decimals; a back-test
-    must not lose their rows. Raise ``ValueError`` for what is no amount.
+    Public sets hold amounts of nothing, of more than two decimals, and in currencies
+    of another scale; a back-test must not lose their rows. Raise ``ValueError`` for what is no amount.
 
-    >>> [read_amount_fen(text) for text in ("680.23", "0.0", "12.345")]
-    [68023, 1, 1234]
+    >>> [read_amount_fen(text) for text in ("680.23", "0.0", "12.345", "1e14")]
+    [68023, 1, 1234, 10000000000000]
     """
     whole, point, cents = text.partition(".")
     if point and len(cents) == 2 and whole.isdigit() and cents.isdigit():
@@ -115,9 +115,7 @@ def read_amount_fen(text: str) -> int:
         if not exact.is_finite() or exact < 0:
             raise ValueError(f"amount is {text!r}")
         fen = int((exact * 100).to_integral_value(ROUND_HALF_EVEN))
-    if fen > MAX_AMOUNT_FEN:
-        raise ValueError(f"amount {text} is above {MAX_AMOUNT_FEN} fen")
-    return max(fen, 1)
+    return min(max(fen, 1), MAX_AMOUNT_FEN)
 
 
 def read_cases(path: Path) -> dict[str, str]:

@@ -38,6 +38,7 @@ __all__ = [
     "features_of",
     "ln",
     "matrix_of",
+    "rows_of",
 ]
 
 Matrix = npt.NDArray[np.float64]
@@ -51,6 +52,7 @@ PASS_FADE_S: Final = 3_600
 REVERSE_FADE_S: Final = 86_400
 
 _pack: Final = Struct(f"{len(FACTS)}d").pack
+_pack_features: Final = Struct(f"{len(FEATURE_NAMES)}d").pack
 _LN2: Final = 0.6931471805599453
 _SERIES: Final = tuple(2.0 / odd for odd in (15, 13, 11, 9, 7, 5, 3, 1))
 """Coefficients of ``ln((1 + s) / (1 - s)) = 2 (s + s**3/3 + s**5/5 ...)``, highest power first."""
@@ -112,6 +114,12 @@ _SHARES: Final = _ratios("share")
 def matrix_of(facts: Sequence[Facts]) -> Matrix:
     """Return facts of transfers as a matrix (n x facts); ``struct`` packs tuples in half of numpy's time."""
     return np.frombuffer(b"".join([_pack(*row) for row in facts]), np.float64).reshape(len(facts), len(FACTS))
+
+
+def rows_of(features: Sequence[tuple[float, ...]]) -> Matrix:
+    """Return recorded features of transfers as a matrix (n x features)."""
+    packed = b"".join([_pack_features(*row) for row in features])
+    return np.frombuffer(packed, np.float64).reshape(len(features), len(FEATURE_NAMES))
 
 
 def features_of(facts: Matrix, rule_risks: Matrix) -> Matrix:

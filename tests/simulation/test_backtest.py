@@ -12,7 +12,6 @@ import pytest
 
 from simulators.csvfile import simulate_csv
 from simulators.labels import Selection
-from simulators.refits import Refitter
 from simulators.replay import DAY_US, BacktestOptions, BacktestResult, run_backtest
 from simulators.replay_engine import Engine, EngineSettings
 from simulators.settings import SimulateSettings
@@ -37,7 +36,7 @@ def rows(world) -> list[FileRow]:
 
 
 def risks_of(rows: list[FileRow], delay_us: int | None, **settings: object) -> list[float]:
-    engine = Engine(EngineSettings(labels_delay_us=delay_us, seed=1, **settings), Refitter(beside=False))
+    engine = Engine(EngineSettings(labels_delay_us=delay_us, seed=1, **settings))
     risks: list[float] = []
     engine.run(rows, lambda _, assessed: risks.extend(0.0 if one is None else one.risk for one in assessed))
     return risks
@@ -67,23 +66,21 @@ def test_with_labels_a_score_depends_on_due_labels_alone(rows):
     )
 
 
-def test_refits_in_another_process_give_the_same_scores(rows):
+def test_learning_in_another_process_gives_the_same_scores(rows):
     here = risks_of(rows, HOUR_US)
-    engine = Engine(EngineSettings(labels_delay_us=HOUR_US, seed=1), Refitter(beside=True))
+    engine = Engine(EngineSettings(labels_delay_us=HOUR_US, seed=1), beside=True)
     beside: list[float] = []
     engine.run(rows, lambda _, assessed: beside.extend(0.0 if one is None else one.risk for one in assessed))
-    assert engine.learner.health().refits > 0
+    assert engine.health.refits > 0
     assert beside == here
 
 
 def test_selective_labels_teach_from_fewer_rows(rows):
-    whole = Engine(EngineSettings(labels_delay_us=HOUR_US, seed=1), Refitter(beside=False))
+    whole = Engine(EngineSettings(labels_delay_us=HOUR_US, seed=1))
     whole.run(rows, lambda *_: None)
-    chosen = Engine(
-        EngineSettings(labels_delay_us=HOUR_US, seed=1, selection=Selection(reported=0.5)), Refitter(beside=False)
-    )
+    chosen = Engine(EngineSettings(labels_delay_us=HOUR_US, seed=1, selection=Selection(reported=0.5)))
     chosen.run(rows, lambda *_: None)
-    all_labels, some = whole.learner.health().learned, chosen.learner.health().learned
+    all_labels, some = whole.health.learned, chosen.health.learned
     assert 0.3 * all_labels["fraud"] < some["fraud"] < all_labels["fraud"]
     assert some["honest"] < 0.1 * all_labels["honest"]
 
