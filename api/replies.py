@@ -16,6 +16,7 @@ from api.verify import Verification
 from api.waiters import DecisionView
 from models.control.records import Order
 from models.risk.assessment import Assessment
+from models.wire import ModelSnapshot
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -73,6 +74,7 @@ class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
 
 DOCUMENTED: Final = (
     PostedTransfer, Acceptance, BatchResult, TransferView, Order, OrderPage, ReportResult, ListView, Verification,
+    ModelSnapshot,
 )  # fmt: skip
 
 EXAMPLE_TRANSFER: Final = {

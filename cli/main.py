@@ -161,6 +161,43 @@ def verify(
     sys.exit(run_verify(api_url=api_url, bank_url=bank_url, key=key, settle_s=settle_s, as_json=as_json))
 
 
+@app.command()
+def explain(
+    transfer_id: Annotated[str, typer.Argument(help="Transfer whose decision to explain.")],
+    api_url: Annotated[
+        str, typer.Option("--api", envvar="SLUICE_API_URL", help="Base URL of the api: all decisions.")
+    ] = "http://127.0.0.1:8080",
+    key: Annotated[str, typer.Option(envvar="SLUICE_OPERATOR_KEY", help="API key of a person.")] = "",
+    broker: Annotated[
+        str, typer.Option(help="HOST:PORT of a broker to read instead of the api: the last seven days.")
+    ] = "",
+    snapshot_key: Annotated[
+        str,
+        typer.Option(envvar="SLUICE_SNAPSHOT_KEY", help="Key that signed the snapshots; without it none is checked."),
+    ] = "",
+    lang: Annotated[str, typer.Option(help="zh or en.")] = "zh",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compute a decision again from its recorded features and the named snapshot, and say why.
+
+    Exits with 0 if it gives the recorded risk, 1 if not or if the signature is wrong, 2 if it cannot be computed.
+    """
+    from cli.explain import ExplainOptions, run_explain
+
+    if lang not in ("zh", "en"):
+        raise typer.BadParameter("--lang is zh or en")
+    options = ExplainOptions(
+        transfer_id=transfer_id,
+        api_url=api_url,
+        key=key,
+        broker=broker,
+        snapshot_key=snapshot_key,
+        lang=lang,
+        as_json=as_json,
+    )
+    sys.exit(run_explain(options))
+
+
 @app.command(
     epilog="Parts: scorer (features, rules, detectors alone), throughput (Kafka in to assessment out: one worker, two, "
     "a plain Faust agent, a bare loop; latency at 1,000/s; two minutes at the floor), screening (POST and wait for the "

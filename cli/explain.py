@@ -1,0 +1,249 @@
+"""``sluice explain``: a decision computed again from what was recorded, and told in words."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import httpx
+import msgspec
+
+from api.replies import TransferView
+from models.money.types import yuan_from_fen
+from models.risk.assessment import Assessment
+from models.risk.explain import Explanation, UnexplainableError, explain, panel_named
+from models.risk.panel import PANEL, TrainedPanel, panel_from_snapshot
+from models.risk.snapshot import SnapshotError
+from models.signing import SignatureError, check_content, verify_snapshot
+from models.wire import ModelSnapshot, Topic, archive_key, decode_assessment, decode_snapshot
+from stream.lookup import NotRead, find_record
+
+API_TIMEOUT_S: Final = 30.0
+BROKER_TIMEOUT_S: Final = 600.0
+
+AGREES: Final = 0
+DIFFERS: Final = 1
+NOT_EXPLAINED: Final = 2
+
+
+class ExplainOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the person asked for; ``broker`` takes the place of the api."""
+
+    transfer_id: str
+    api_url: str
+    key: str
+    broker: str
+    snapshot_key: str
+    lang: str
+    as_json: bool
+
+
+class NotFound(Exception):
+    """There is no such transfer, no assessment of it yet, or its snapshot is kept nowhere."""
+
+
+class Source(Protocol):
+    """Where assessments and snapshots are looked up; both raise `NotFound`."""
+
+    def assessment(self, transfer_id: str) -> Assessment:
+        """Return the assessment of a transfer."""
+        ...
+
+    def snapshot(self, version: str) -> ModelSnapshot:
+        """Return the panel's snapshot of a version."""
+        ...
+
+
+class ApiSource:
+    """Looks into the database, through the api; raises `httpx.HTTPError` if it does not answer or refuses."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def assessment(self, transfer_id: str) -> Assessment:
+        """Return the assessment of a transfer."""
+        view = msgspec.json.decode(
+            self._get(f"/v1/transfers/{transfer_id}", f"there is no transfer {transfer_id}"), type=TransferView
+        )
+        if view.assessment is None:
+            raise NotFound(f"transfer {transfer_id} is accepted, but not assessed yet")
+        return view.assessment
+
+    def snapshot(self, version: str) -> ModelSnapshot:
+        """Return the panel's snapshot of a version."""
+        return decode_snapshot(self._get(f"/v1/snapshots/{PANEL}/{version}", _gone(version, "the archive")))
+
+    def _get(self, path: str, missing: str) -> bytes:
+        answer = self._client.get(path)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise NotFound(missing)
+        answer.raise_for_status()
+        return answer.content
+
+
+class BrokerSource:
+    """Reads the topics from their beginnings; raises `NotRead` if that fails."""
+
+    def __init__(self, broker: str) -> None:
+        self._broker = broker
+
+    def assessment(self, transfer_id: str) -> Assessment:
+        """Return the assessment of a transfer."""
+        named = b'"transfer_id":' + msgspec.json.encode(transfer_id)
+        record = find_record(
+            self._broker,
+            Topic.ASSESSMENTS,
+            lambda each: named in (each.value or b"") and _is_of(each.value or b"", transfer_id),
+            timeout_s=BROKER_TIMEOUT_S,
+        )
+        if record is None:
+            raise NotFound(f"topic {Topic.ASSESSMENTS} holds no assessment of transfer {transfer_id}")
+        return decode_assessment(record.value or b"")
+
+    def snapshot(self, version: str) -> ModelSnapshot:
+        """Return the panel's snapshot of a version."""
+        key = archive_key(PANEL, version).encode()
+        record = find_record(self._broker, Topic.SNAPSHOTS, lambda each: each.key == key, timeout_s=BROKER_TIMEOUT_S)
+        if record is None:
+            raise NotFound(_gone(version, f"topic {Topic.SNAPSHOTS}"))
+        return decode_snapshot(record.value or b"")
+
+
+def _is_of(value: bytes, transfer_id: str) -> bool:
+    """Return whether a value is the assessment of a transfer; what cannot be read is nobody's."""
+    try:
+        return decode_assessment(value).transfer.transfer_id == transfer_id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def _gone(version: str, place: str) -> str:
+    return f"snapshot {version}, which the decision names, is not in {place}: the decision cannot be computed again"
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """An explained decision; ``signature`` is ``valid``, ``unchecked`` (no key was given) or ``none`` (rules alone)."""
+
+    assessment: Assessment
+    explanation: Explanation
+    signature: str
+
+
+def explained(source: Source, transfer_id: str, key: str) -> Told:
+    """Return the explanation of a decision.
+
+    Raise `NotFound`, `SignatureError`, `SnapshotError`, `UnexplainableError`, or what the source raises.
+    """
+    assessment = source.assessment(transfer_id)
+    version = panel_named(assessment)
+    if version is None:
+        return Told(assessment=assessment, explanation=explain(assessment, None), signature="none")
+    record = source.snapshot(version)
+    panel = trusted(record, key)
+    signature = "valid" if key else "unchecked"
+    return Told(assessment=assessment, explanation=explain(assessment, panel), signature=signature)
+
+
+def trusted(record: ModelSnapshot, key: str) -> TrainedPanel:
+    """Return the panel of a snapshot; raise `SignatureError` if it is not what its version or its signature says."""
+    check_content(record)
+    if key:
+        verify_snapshot(record, key=key.encode())
+    return panel_from_snapshot(record.payload)
+
+
+def run_explain(options: ExplainOptions) -> int:
+    """Explain and print; return `AGREES`, `DIFFERS` (also for a wrong signature) or `NOT_EXPLAINED`."""
+    try:
+        told = _with_source(options, lambda source: explained(source, options.transfer_id, options.snapshot_key))
+    except (SignatureError, NotFound, SnapshotError, UnexplainableError, NotRead, httpx.HTTPError) as error:
+        sys.stderr.write(f"{error}\n")
+        return DIFFERS if isinstance(error, SignatureError) else NOT_EXPLAINED
+    text = msgspec.json.encode(as_object(told)).decode() if options.as_json else as_text(told, options.lang)
+    sys.stdout.write(text + "\n")
+    return AGREES if told.explanation.agrees else DIFFERS
+
+
+def _with_source(options: ExplainOptions, work: Callable[[Source], Told]) -> Told:
+    if options.broker:
+        return work(BrokerSource(options.broker))
+    headers = {"X-Api-Key": options.key}
+    with httpx.Client(base_url=options.api_url, timeout=API_TIMEOUT_S, headers=headers) as client:
+        return work(ApiSource(client))
+
+
+def as_object(told: Told) -> dict[str, Any]:
+    """Return what ``--json`` prints."""
+    found = told.explanation
+    return {
+        "transfer_id": told.assessment.transfer.transfer_id,
+        "risk": told.assessment.risk,
+        "band": found.band,
+        "panel": found.panel,
+        "rule_book": told.assessment.rule_book,
+        "signature": told.signature,
+        "agrees": found.agrees,
+        "complete": found.complete,
+        "checks": [msgspec.structs.asdict(check) | {"agrees": check.agrees} for check in found.checks],
+        "contributions": found.contributions,
+        "reasons": found.reasons,
+    }
+
+
+WORDS: Final = {
+    "zh": {
+        "head": "转账 {id}：{yuan} 元，风险 {risk:.4f}，判定 {band}",
+        "made": "模型 {panel}（签名{signature}），规则 {book}",
+        "valid": "有效",
+        "unchecked": "未核对，缺少密钥",
+        "none": "不适用，仅规则",
+        "same": "重算一致：记录的特征与该快照给出完全相同的风险",
+        "other": "重算不一致：",
+        "partly": "名单之后的风险未重算：规则版本不同",
+        "reasons": "理由：",
+        "why": "各特征的作用（从强到弱）：",
+        "check": "  {name}：记录 {recorded}，重算 {recomputed}",
+    },
+    "en": {
+        "head": "transfer {id}: {yuan} yuan, risk {risk:.4f}, band {band}",
+        "made": "panel {panel} (signature {signature}), rules {book}",
+        "valid": "valid",
+        "unchecked": "unchecked, no key was given",
+        "none": "none, rules alone",
+        "same": "computed again: the recorded features and that snapshot give exactly the same risk",
+        "other": "computed again, it DIFFERS:",
+        "partly": "the risk after lists was not computed again: the rule book is another",
+        "reasons": "reasons:",
+        "why": "what each feature does, strongest first:",
+        "check": "  {name}: recorded {recorded}, now {recomputed}",
+    },
+}
+
+
+def as_text(told: Told, lang: str) -> str:
+    """Return the decision in sentences, in Chinese (``zh``) or English (``en``)."""
+    words, found, assessment = WORDS[lang], told.explanation, told.assessment
+    transfer = assessment.transfer
+    lines = [
+        words["head"].format(
+            id=transfer.transfer_id, yuan=yuan_from_fen(transfer.amount_fen), risk=assessment.risk, band=found.band
+        ),
+        words["made"].format(panel=found.panel, signature=words[told.signature], book=assessment.rule_book),
+        words["same"] if found.agrees else words["other"],
+    ]
+    for check in found.checks:
+        if not check.agrees:
+            lines.append(words["check"].format_map(msgspec.structs.asdict(check)))
+    if found.recomputed_band not in (None, found.band):
+        values = {"name": "band", "recorded": found.band, "recomputed": found.recomputed_band}
+        lines.append(words["check"].format_map(values))
+    if not found.complete:
+        lines.append(words["partly"])
+    lines += _listed(words["reasons"], [getattr(reason, lang) for reason in found.reasons])
+    lines += _listed(words["why"], [getattr(part, lang) for part in found.contributions])
+    return "\n".join(lines)
+
+
+def _listed(head: str, items: list[str]) -> list[str]:
+    return [head, *(f"  - {item}" for item in items)] if items else []
