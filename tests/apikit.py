@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 from fastapi import FastAPI
 
 from api.app import create_app
@@ -188,32 +188,36 @@ class Topics:
 
     def put(self, topic: Topic, key: str, value: bytes | msgspec.Struct) -> None:
         self._producer.produce(topic, value if isinstance(value, bytes) else encode(value), key)
-        assert not self._producer.flush(5)
+        assert not self._producer.flush(WAIT_S)
 
     def assess(self, *assessments: Assessment) -> None:
         for each in assessments:
             self.put(Topic.ASSESSMENTS, each.transfer.payee, each)
 
-    async def read(self, topic: Topic, count: int, quiet_s: float = WAIT_S) -> list[Any]:
-        """Return up to ``count`` records from the beginning; give up after ``quiet_s`` without one."""
-        return await self.collect(topic, lambda found: len(found) >= count, quiet_s)
+    async def read_all(self, topic: Topic) -> list[Any]:
+        """Return every record that a topic holds now."""
+        return await asyncio.to_thread(self._collect, topic, None)
 
-    async def collect(self, topic: Topic, enough: Callable[[list[Any]], bool], quiet_s: float = WAIT_S) -> list[Any]:
-        """Return records from the beginning until there are enough of them, or none comes for ``quiet_s``."""
-        return await asyncio.to_thread(self._collect, topic, enough, quiet_s)
+    async def collect(self, topic: Topic, enough: Callable[[list[Any]], bool]) -> list[Any]:
+        """Return records from the beginning until there are enough of them, or none comes for `WAIT_S`."""
+        return await asyncio.to_thread(self._collect, topic, enough)
 
-    def _collect(self, topic: Topic, enough: Callable[[list[Any]], bool], quiet_s: float) -> list[Any]:
-        consumer = Consumer({"bootstrap.servers": self.broker, "group.id": "test", "fetch.wait.max.ms": 5})
-        places = consumer.list_topics(topic, timeout=5).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, place, OFFSET_BEGINNING) for place in places])
+    def _collect(self, topic: Topic, enough: Callable[[list[Any]], bool] | None) -> list[Any]:
+        told = {"group.id": "test", "fetch.wait.max.ms": 5, "enable.partition.eof": True}
+        consumer = Consumer({"bootstrap.servers": self.broker, **told})
+        unread = set(consumer.list_topics(topic, timeout=WAIT_S).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, place, OFFSET_BEGINNING) for place in unread])
         found: list[Any] = []
-        while not enough(found):
-            message = consumer.poll(quiet_s)
+        while not enough(found) if enough else unread:
+            message = consumer.poll(WAIT_S)
             if message is None:
                 break
-            if not message.error():
+            if message.error() is None:
                 found.append(message)
+            elif message.error().code() == KafkaError._PARTITION_EOF:
+                unread.discard(message.partition())
         consumer.close()
+        assert enough or not unread, f"the broker tells nothing of {topic}"
         return found
 
 

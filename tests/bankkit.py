@@ -83,8 +83,8 @@ def freeze(application_id: str = "f1", **more: Any) -> BankCommand:
     return command(CommandKind.FREEZE, application_id, **({"expire_us": T0 + 180 * 24 * HOUR_US} | more))
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    """Wait until a condition holds; fail after ``timeout_s``."""
+async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    """Wait until a condition holds; fail after ``timeout_s``, which only a failure needs."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - a counter has no event
             await asyncio.sleep(0.005)

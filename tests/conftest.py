@@ -7,6 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("sluice", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sluice")
+"""A busy machine is no failure. Built on Hypothesis' own profile, which in CI makes runs repeatable."""
 
 POSTGRES_HOMES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 

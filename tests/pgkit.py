@@ -17,7 +17,7 @@ import psycopg
 from tests.conftest import find_program, require
 
 UNPRIVILEGED = ("postgres", "nobody")
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
 
 
 class PostgresServer:

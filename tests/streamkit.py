@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 
 from models.money.types import AccountId, Transfer
 from models.risk.assessment import Assessment, StageTimes
@@ -36,8 +36,9 @@ from stream.kafka import KafkaUnavailable, LocalKafka, java_program, kafka_jars
 from tests.conftest import require
 
 START_US = 1_700_000_000_000_000
-READY_TIMEOUT_S = 60.0
-WAIT_S = 30.0
+READY_TIMEOUT_S = 120.0
+WAIT_S = 60.0
+"""Only a failure waits this long; a busy machine is no failure."""
 
 
 def transfer(number: int, payer: str = "A1", payee: str = "B1", **fields: Any) -> TransferRecord:
@@ -91,18 +92,30 @@ class Eye:
     def __init__(self, address: str, topic: str, decode: Callable[[bytes], Any], *, headers: bool = False) -> None:
         self._decode = decode
         self._with_headers = headers
-        self._consumer = Consumer(
-            {"bootstrap.servers": address, "group.id": "eye", "auto.offset.reset": "earliest", "log_level": 2}
-        )
+        told = {"group.id": "eye", "auto.offset.reset": "earliest", "enable.partition.eof": True, "log_level": 2}
+        self._consumer = Consumer({"bootstrap.servers": address, **told})
+        self._topic = topic
         partitions = self._consumer.list_topics(topic, timeout=WAIT_S).topics[topic].partitions
-        self._consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+        self._next = dict.fromkeys(partitions, OFFSET_BEGINNING)
+        self._unread: set[int] = set()
+        self._assign()
         self.seen: list[Any] = []
+
+    def _assign(self) -> None:
+        """Read on from where we are; the end of every partition is told anew."""
+        self._unread = set(self._next)
+        self._consumer.assign([TopicPartition(self._topic, number, at) for number, at in self._next.items()])
 
     def look(self, timeout_s: float = 0.2) -> bool:
         """Read what comes next; return whether anything came."""
         record = self._consumer.poll(timeout_s)
-        if record is None or record.error() is not None:
+        if record is None:
             return False
+        if record.error() is not None:
+            if record.error().code() == KafkaError._PARTITION_EOF:
+                self._unread.discard(record.partition())
+            return False
+        self._next[record.partition()] = record.offset() + 1
         found = self._decode(record.value())
         self.seen.append((record.headers(), found) if self._with_headers else found)
         return True
@@ -116,9 +129,15 @@ class Eye:
         return self.seen
 
     def settle(self, quiet_s: float = 1.0) -> list[Any]:
-        """Read until nothing has come for ``quiet_s`` seconds."""
-        while self.look(quiet_s):
-            pass
+        """Read to the topic's end, and on until nothing has come for ``quiet_s`` seconds."""
+        self._assign()
+        quiet_since = time.monotonic()
+        deadline = quiet_since + WAIT_S
+        while self._unread or time.monotonic() - quiet_since < quiet_s:
+            if self.look():
+                quiet_since = time.monotonic()
+            elif self._unread and time.monotonic() > deadline:
+                pytest.fail(f"the broker tells nothing of partitions {self._unread}")
         return self.seen
 
     def close(self) -> None:
@@ -204,8 +223,8 @@ class WorkerProcess:
         assert self.process is not None
         self.process.send_signal(number)
 
-    def wait(self, timeout_s: float = 20.0) -> int:
-        """Return the exit code."""
+    def wait(self, timeout_s: float = WAIT_S) -> int:
+        """Return the exit code, once it has ended."""
         assert self.process is not None
         return self.process.wait(timeout_s)
 
@@ -215,7 +234,7 @@ class WorkerProcess:
             return None
         self.process.terminate()
         try:
-            return self.process.wait(20)
+            return self.process.wait(WAIT_S)
         except subprocess.TimeoutExpired:
             self.kill()
             return None

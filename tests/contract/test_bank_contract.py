@@ -23,7 +23,7 @@ from tests.bankkit import T0, opening, protective, stop, transfer
 
 BANKS = "debit,full,hold"
 ROOT = Path(__file__).parents[2]
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield ready.read_text()
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.fixture(params=["app", "program"])

@@ -20,6 +20,7 @@ from stream.tables import partition_of
 from stream.topics import TopicMismatch, ensure_topics
 from tests.streamkit import (
     START_US,
+    WAIT_S,
     Eye,
     WorkerProcess,
     assessments,
@@ -74,7 +75,7 @@ def eye(address: str, worker: WorkerProcess) -> Iterator[Eye]:
 def test_topics_are_made_once_and_checked_ever_after(address: str) -> None:
     ensure_topics(address, 4)
     ensure_topics(address, 4)
-    found = AdminClient({"bootstrap.servers": address}).list_topics(timeout=10).topics
+    found = AdminClient({"bootstrap.servers": address}).list_topics(timeout=WAIT_S).topics
     assert {plan.topic for plan in TOPIC_PLANS} <= found.keys()
     assert len(found[Topic.TRANSFERS].partitions) == 4
     with pytest.raises(TopicMismatch, match="4 partitions, but SLUICE_PARTITIONS asks for 5"):
@@ -120,7 +121,7 @@ def test_controls_are_respected_old_and_new(address: str, eye: Eye) -> None:
     eye.until(lambda seen: "listed-1" in ids(seen))
     later = account_id("ccb", "BLACK-2")
     post_control(address, ControlEntry(account=later, level=ListLevel.BLACK))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WAIT_S
     bands: list[Band] = []
     for number in range(1_000):
         name = f"listed-later-{number}"
@@ -223,7 +224,7 @@ def test_local_state_of_another_broker_is_dropped_and_built_anew(address: str, f
     assert first.stop() == 0
     ensure_topics(address, 4, group=group)
     again = WorkerProcess(address, folder, name, group=group, store="rocksdb").start(wait=False)
-    assert again.wait(40) == ExitCode.ENGINE_FAILED
+    assert again.wait() == ExitCode.ENGINE_FAILED
     assert not again.ready
     assert again.start().stop() == 0
     view.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from models.money.types import AccountId, Transfer
 from models.risk.assessment import Band
 from models.wire import ACCEPTED_HEADER, Topic, decode_control, decode_transfer, encode
 from stream.broker import EmbeddedBroker
-from tests.apikit import assessed, running, settings_for, transfer, until
+from tests.apikit import Api, assessed, running, settings_for, transfer, until
 from tests.streamkit import running_kafka
 
 
@@ -34,7 +35,7 @@ async def test_posted_transfer_reaches_the_topic_once(broker: str, tmp_path: Pat
     async with running(settings_for(broker, tmp_path)) as api:
         first = await api.post("/v1/transfers", subject, who="icbc")
         again = await api.post("/v1/transfers", subject, who="icbc")
-        found = [m for m in await api.topics.read(Topic.TRANSFERS, 99, 1.0) if subject.transfer_id in str(m.value())]
+        found = [m for m in await api.topics.read_all(Topic.TRANSFERS) if subject.transfer_id in str(m.value())]
     assert first.status_code == again.status_code == 202, first.text
     assert first.json() == {
         "transfer_id": subject.transfer_id,
@@ -63,7 +64,7 @@ async def test_stop_band_becomes_a_confirmed_stop_and_a_freeze_draft(broker: str
             return isinstance(found, dict) and found["action"] == "order"
 
         await until(stored)
-        controls = await api.topics.read(Topic.CONTROLS, 1)
+        controls = await api.topics.collect(Topic.CONTROLS, bool)
     assert order["amount_fen"] == command.amount_fen == subject.amount_fen
     assert order["stop_point_us"] > 0
     assert 0 <= order["stop_point_us"] + 24 * 3_600_000_000 - order["expire_us"] < 1_000_000
@@ -115,17 +116,17 @@ async def test_no_decision_in_time_is_an_acceptance(broker: str, tmp_path: Path)
 async def test_a_broker_killed_and_restarted_is_used_again_without_a_restart_of_the_api(tmp_path: Path) -> None:
     for kafka in running_kafka(tmp_path):
         async with running(settings_for(kafka.bootstrap, tmp_path, confirm_timeout_s=2.0)) as api:
-            assert (await api.post("/v1/transfers", transfer(), who="icbc")).status_code == 202
+
+            async def taken(subject: Transfer, api: Api = api) -> bool:
+                return (await api.post("/v1/transfers", subject, who="icbc")).status_code == 202
+
+            first, lost = transfer(), transfer()
+            await until(partial(taken, first))
             kafka.kill()
-            lost = transfer()
             assert (await api.post("/v1/transfers", lost, who="icbc")).status_code == 503
             await asyncio.to_thread(kafka.start)
-
-            async def taken(lost: Transfer = lost) -> bool:
-                return (await api.post("/v1/transfers", lost, who="icbc")).status_code == 202
-
-            await until(taken, 60.0)
+            await until(partial(taken, lost))
             api.topics.assess(assessed(transfer(payee_account="6217000000000099")))
-            await until(lambda: api.order_in("applied"), 60.0)
-            records = await api.topics.read(Topic.TRANSFERS, 99, 2.0)
+            await until(lambda: api.order_in("applied"))
+            records = await api.topics.read_all(Topic.TRANSFERS)
     assert sum(lost.transfer_id in str(each.value()) for each in records) == 1

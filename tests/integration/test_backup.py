@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from tests.postgres import LocalPostgres, running_postgres
 
 PAGE = (ROOT / "docs" / "runbook" / "backup-and-restore.md").read_text()
 IN_COMPOSE = "docker compose exec -T postgres "
+WAIT_S = 60.0
 
 
 def commands(heading: str) -> tuple[str, str]:
@@ -55,7 +57,7 @@ def being_written(database: Database) -> Iterator[Callable[[], int]]:
     def write() -> None:
         while not stopping.is_set():
             pending: Future[int] = database.submit(append_one)
-            written[0] = pending.result(timeout=10)
+            written[0] = pending.result(timeout=WAIT_S)
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -81,7 +83,9 @@ def contents(database: Database) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def wait_for(reached: Callable[[], int], seq: int) -> int:
+    deadline = time.monotonic() + WAIT_S
     while reached() < seq:
+        assert time.monotonic() < deadline, "the writer makes no progress"
         threading.Event().wait(0.005)
     return reached()
 
@@ -102,7 +106,7 @@ def check(url: str, run: Callable[[str], None], heading: str) -> None:
         assert before <= report.last_seq <= after
         restored = contents(database)
         assert len(restored["audit"]) == report.last_seq
-        database.submit(append_one).result(timeout=10)
+        database.submit(append_one).result(timeout=WAIT_S)
         assert database.read_now(audit.verify).breach == "", "the chain goes on"
         assert contents(database) != restored
     run(restore)

@@ -21,12 +21,12 @@ SETTINGS = SimulateSettings(seed=2, customers=200, fraud_share=0.05, rate_tps=2_
 
 def read_all(broker: str, count: int) -> list[Message]:
     consumer = Consumer({"bootstrap.servers": broker, "group.id": "test", "fetch.wait.max.ms": 5, "log_level": 2})
-    topic = consumer.list_topics(Topic.TRANSFERS, timeout=10).topics[Topic.TRANSFERS]
+    topic = consumer.list_topics(Topic.TRANSFERS, timeout=60).topics[Topic.TRANSFERS]
     consumer.assign([TopicPartition(Topic.TRANSFERS, number, OFFSET_BEGINNING) for number in topic.partitions])
     messages: list[Message] = []
     try:
         while len(messages) < count:
-            message = consumer.poll(10)
+            message = consumer.poll(60)
             assert message is not None, f"only {len(messages)} of {count} arrived"
             assert message.error() is None
             messages.append(message)

@@ -21,7 +21,7 @@ BANKS_OWN = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sample
 def traces_on(broker: str, topic: Topic, wanted: int) -> dict[str, Trace]:
     """Return the trace of each transfer on a topic, once there are ``wanted`` of them."""
     consumer = Consumer({"bootstrap.servers": broker, "group.id": "eye", "enable.auto.commit": False})
-    places = consumer.list_topics(topic.value, timeout=5).topics[topic.value].partitions
+    places = consumer.list_topics(topic.value, timeout=WAIT_S).topics[topic.value].partitions
     consumer.assign([TopicPartition(topic.value, place, OFFSET_BEGINNING) for place in places])
     found: dict[str, Trace] = {}
     polls = int(WAIT_S / 0.1)

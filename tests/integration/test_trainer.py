@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from stream.settings import TrainerSettings
 from stream.topics import ensure_topics
 from stream.trainer import Trainer
 from telemetry.clock import ManualClock
-from tests.streamkit import START_US, Eye, dead_letters, new_producer, transfer
+from tests.streamkit import START_US, WAIT_S, Eye, dead_letters, new_producer, transfer
 
 KEY = "a key for tests"
 DAY_US = 86_400_000_000
@@ -90,7 +91,8 @@ class Bench:
 
     def read(self, topic: str, count: int) -> None:
         """Step until ``count`` records of a topic have been taken."""
-        for _ in range(200):
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
             if sum(self.trainer._positions.get(topic, {}).values()) >= count:
                 return
             self.trainer.step()
@@ -134,7 +136,7 @@ def test_it_publishes_a_signed_snapshot_once_for_each_change(bench: Bench, addre
     bench.read(Topic.ASSESSMENTS, 50)
     bench.trainer.publish()
     bench.trainer.publish()
-    bench.trainer._producer.flush(10)
+    bench.trainer._producer.flush(WAIT_S)
     eye = Eye(address, Topic.MODELS, decode_snapshot)
     (record,) = eye.settle()
     verify_snapshot(record, key=KEY.encode())
@@ -177,7 +179,7 @@ def test_poison_is_quarantined_and_other_features_are_left_out(bench: Bench, add
     send_verdicts(address, [verdict(1, VerdictLabel.FRAUD, features=[1.0])])
     bench.read(Topic.VERDICTS, 2)
     bench.read(Topic.ASSESSMENTS, 1)
-    bench.trainer._producer.flush(10)
+    bench.trainer._producer.flush(WAIT_S)
     eye = dead_letters(address)
     assert {letter.topic for letter in eye.settle()} == {Topic.VERDICTS, Topic.ASSESSMENTS}
     assert bench.learned == {"fraud": 0, "honest": 0}

@@ -50,7 +50,7 @@ async def posting(sluice: FakeSluice, **target: Any) -> AsyncIterator[Outgoing]:
     app.router.add_post("/v1/transfers:batch", sluice.handle)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         fields: dict[str, Any] = {
-            "url": str(server.make_url("/v1/transfers:batch")), "key": "k1", "linger_s": 0.0, "timeout_s": 0.3,
+            "url": str(server.make_url("/v1/transfers:batch")), "key": "k1", "linger_s": 0.0, "timeout_s": 30.0,
         } | target  # fmt: skip
         outgoing = Outgoing("debit", PostTarget(**fields))
         task = asyncio.create_task(outgoing.run(session))

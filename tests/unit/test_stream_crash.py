@@ -30,7 +30,7 @@ end(ExitCode.OFFSET_GAP, "a test")
 
 def run(rites: str) -> subprocess.CompletedProcess[str]:
     program = PROGRAM.replace("{rites}", rites)
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_it_ends_in_spite_of_threads_with_its_code_after_its_rites() -> None:
