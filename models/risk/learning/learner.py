@@ -32,7 +32,7 @@ DAY_US: Final = 86_400_000_000
 RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
 
 
-CHECKPOINT_FORMAT: Final = 1
+CHECKPOINT_FORMAT: Final = 2
 COUNTERS: Final = (
     *("_frauds", "_honest", "_observed", "_refits", "_trial_credit"),
     *("_fit_frauds", "_fit_us", "_fit_observed"),
@@ -128,8 +128,7 @@ class Learner:
         if not len(rows):
             return
         self._test_first(rows, fraud, weights)
-        for row, is_fraud, weight in zip(rows, fraud.tolist(), weights.tolist(), strict=True):
-            self._history.add(row, fraud=is_fraud, weight=weight)
+        self._history.add(rows, fraud, weights)
         self._linear.learn(rows, fraud, weights)
         found = int(fraud.sum())
         self._frauds += found
@@ -159,6 +158,11 @@ class Learner:
         """Put fitted trees into service; the present ones stay on trial beside them as the last good ones."""
         self._forests.adopt(forest)
         self._inputs.set_reference()
+        self._refresh_blend()
+
+    def fall_back(self, forest: ForestState | None) -> None:
+        """Put earlier trees back into service, or none, because the present ones lost on live traffic."""
+        self._forests.fall_back(forest)
         self._refresh_blend()
 
     def refit(self, now_us: int) -> None:
@@ -254,7 +258,7 @@ class Learner:
             return
         rows, labels = rows[chosen], fraud[chosen]
         shares = weights[chosen] / np.where(labels, 1.0, self._settings.trial_honest)
-        logits = self.panel().members(rows, rows[:, RULE_RISK]).logits
+        logits = TrainedPanel(self.state(), version="on trial").members(rows, rows[:, RULE_RISK]).logits
         self._trials.add(logits, labels, shares)
         self._errors.learn(sigmoid(blend_logits(logits, self._blend.weights, self._blend.intercept)), labels)
         self._forests.judge(rows, logits[:, 2], labels, shares)

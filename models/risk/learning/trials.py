@@ -122,6 +122,11 @@ class ForestTrials:
         self.champion = forest
         self._differences, self._frauds = [], 0
 
+    def fall_back(self, forest: ForestState | None) -> None:
+        """Take other trees, or none, into service for good; whatever was on trial ends."""
+        self.champion, self.fallbacks = forest, self.fallbacks + 1
+        self._last_good, self._rival, self._differences = None, None, []
+
     def judge(self, rows: Floats, margins: Floats, fraud: Bools, weights: Floats) -> bool:
         """Compare log losses on newly labelled rows; return True if the last good trees came back."""
         if self._rival is None:

@@ -1,0 +1,176 @@
+"""Which panel serves: a worse challenger never, a better one soon, and a champion that has gone bad falls back."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from models.risk.contest import Contest, ContestSettings, Evidence, Outcome, Role, losses
+from models.risk.learning.boosting import grow
+from models.risk.learning.learner import Learner
+from models.risk.learning.trials import is_worse
+from models.risk.panel import TrainedPanel, panel_from_state
+from tests.learnkit import SMALL, made_up
+
+DAY_US = 86_400_000_000
+LIMITS = ContestSettings(frauds=20, honest=100, longest_trial_us=10 * DAY_US)
+
+
+@pytest.fixture(scope="module")
+def learner() -> Learner:
+    rows, fraud = made_up(4_000, seed=1)
+    found = Learner(seed=1, settings=SMALL)
+    found.observe(rows, at_us=1)
+    found.learn(rows, fraud, np.ones(len(rows)))
+    return found
+
+
+def with_trees(learner: Learner, *, flip: bool, rows: int = 3_000, seed: int = 2) -> TrainedPanel:
+    """Return a panel that listens to its trees alone, fitted to this world or to its opposite."""
+    features, fraud = made_up(rows, seed=seed, flip=flip)
+    forest = grow(features, fraud, np.ones(rows), seed=1, settings=SMALL.boosting)
+    blend = msgspec.structs.replace(learner.state().blend, weights=np.array([0.0, 0.0, 1.0]), intercept=0.0)
+    return panel_from_state(msgspec.structs.replace(learner.state(), forest=forest, blend=blend))
+
+
+@pytest.fixture(scope="module")
+def good(learner: Learner) -> TrainedPanel:
+    return with_trees(learner, flip=False)
+
+
+@pytest.fixture(scope="module")
+def bad(learner: Learner) -> TrainedPanel:
+    return with_trees(learner, flip=True)
+
+
+@pytest.fixture(scope="module")
+def treeless(learner: Learner) -> TrainedPanel:
+    return panel_from_state(msgspec.structs.replace(learner.state(), forest=None))
+
+
+def judged(contest: Contest, rows: int, *, seed: int = 9, at_us: int = 0) -> Outcome | None:
+    features, fraud = made_up(rows, seed=seed)
+    return contest.judge(features, fraud, np.ones(rows), at_us)
+
+
+def test_a_worse_challenger_is_never_promoted_and_leaves_no_trace(good: TrainedPanel, bad: TrainedPanel) -> None:
+    contest = Contest(good, settings=LIMITS)
+    for seed in range(20, 26):
+        contest.refitted(bad, 0)
+        assert contest.champion is good
+        assert judged(contest, 600, seed=seed) is Outcome.REJECTED
+        assert contest.champion is good
+        assert not contest.on_trial
+
+
+def test_a_better_challenger_is_promoted_and_the_old_champion_is_kept(good: TrainedPanel, bad: TrainedPanel) -> None:
+    contest = Contest(bad, settings=LIMITS)
+    contest.refitted(good, 0)
+    assert contest.champion is bad, "no trial, no service"
+    assert judged(contest, 600) is Outcome.PROMOTED
+    assert contest.champion is good
+    assert contest.rivals == {Role.LAST_GOOD: bad}
+
+
+def test_nothing_is_decided_without_both_kinds_of_labels(good: TrainedPanel, bad: TrainedPanel) -> None:
+    contest = Contest(bad, settings=LIMITS)
+    contest.refitted(good, 0)
+    features, fraud = made_up(2_000, seed=3)
+    for kind in (fraud, ~fraud):
+        alone = Contest(bad, settings=LIMITS)
+        alone.refitted(good, 0)
+        assert alone.judge(features[kind], fraud[kind], np.ones(int(kind.sum())), 0) is None
+    assert judged(contest, 0) is None
+    assert contest.on_trial
+
+
+def test_a_trial_without_evidence_ends_and_promotes_nobody(good: TrainedPanel, bad: TrainedPanel) -> None:
+    contest = Contest(bad, settings=LIMITS)
+    contest.refitted(good, DAY_US)
+    assert judged(contest, 30, at_us=10 * DAY_US) is None
+    assert judged(contest, 0, at_us=11 * DAY_US) is Outcome.REJECTED
+    assert contest.champion is bad
+
+
+def test_the_first_trees_serve_at_once_and_fall_back_if_they_are_bad(treeless: TrainedPanel, bad: TrainedPanel) -> None:
+    contest = Contest(treeless, settings=LIMITS)
+    contest.refitted(bad, 0)
+    assert contest.champion is bad
+    assert judged(contest, 600) is Outcome.FELL_BACK
+    assert contest.champion is treeless
+    assert contest.apart
+
+
+def test_after_a_fall_back_only_a_won_trial_brings_the_learner_back(
+    treeless: TrainedPanel, good: TrainedPanel, bad: TrainedPanel
+) -> None:
+    contest = Contest(treeless, settings=LIMITS)
+    contest.refitted(bad, 0)
+    judged(contest, 600)
+    contest.challenge(bad, 0)
+    assert judged(contest, 600, seed=10) is Outcome.REJECTED
+    assert (contest.champion, contest.apart) == (treeless, True)
+    contest.refitted(good, 0)
+    assert contest.champion is treeless, "first trees or not: the learner has lost its credit"
+    assert judged(contest, 600, seed=11) is Outcome.PROMOTED
+    assert (contest.champion, contest.apart) == (good, False)
+
+
+def test_a_champion_that_holds_becomes_the_last_good_one(treeless: TrainedPanel, good: TrainedPanel) -> None:
+    contest = Contest(treeless, settings=LIMITS)
+    contest.refitted(good, 0)
+    assert judged(contest, 600) is None
+    assert contest.rivals == {Role.LAST_GOOD: good}
+    assert contest.evidence[Role.LAST_GOOD].frauds == 0
+
+
+def test_a_champion_like_the_last_good_one_never_falls_back(good: TrainedPanel) -> None:
+    contest = Contest(good, settings=LIMITS)
+    contest._enter(Role.LAST_GOOD, good)
+    for seed in range(30, 40):
+        assert judged(contest, 600, seed=seed) is None
+    assert contest.champion is good
+
+
+def test_while_on_trial_online_learning_goes_to_the_challenger(good: TrainedPanel, bad: TrainedPanel) -> None:
+    contest = Contest(good, settings=LIMITS)
+    moved = panel_from_state(
+        msgspec.structs.replace(bad.state, blend=msgspec.structs.replace(bad.state.blend, intercept=0.1))
+    )
+    contest.follow(moved)
+    assert contest.champion is moved
+    contest.refitted(bad, 0)
+    contest.follow(good)
+    assert (contest.champion, contest.rivals[Role.CHALLENGER]) == (moved, good)
+
+
+def test_a_restored_contest_goes_on_and_a_restart_promotes_nobody(
+    treeless: TrainedPanel, good: TrainedPanel, bad: TrainedPanel
+) -> None:
+    contest = Contest(treeless, settings=LIMITS)
+    contest.refitted(good, 0)
+    judged(contest, 100)
+    contest.refitted(bad, 5)
+    judged(contest, 100, seed=12)
+    raw = msgspec.msgpack.encode(contest.dump())
+    restored = Contest.load(msgspec.msgpack.decode(raw, type=type(contest.dump())), bad, settings=LIMITS)
+    assert restored.dump() == contest.dump()
+    assert restored.champion.version == good.version
+    for each in (contest, restored):
+        assert judged(each, 600, seed=13) is Outcome.REJECTED
+        assert each.champion.version == good.version
+
+
+def test_sums_give_the_same_error_as_the_labels_themselves(good: TrainedPanel, bad: TrainedPanel) -> None:
+    features, fraud = made_up(500, seed=14)
+    weights = np.random.default_rng(1).uniform(0.5, 4.0, len(features))
+    champion, rival = losses(good, features, fraud), losses(bad, features, fraud)
+    found = Evidence()
+    for part in (slice(0, 200), slice(200, 500)):
+        found.add(champion[part], rival[part], fraud[part], weights[part])
+    gaps = rival - champion
+    mean = np.average(gaps, weights=weights)
+    assert found.mean == pytest.approx(mean)
+    assert found.error == pytest.approx(np.sqrt((weights**2 * (gaps - mean) ** 2).sum()) / weights.sum())
+    assert is_worse(gaps, weights) == (found.mean > 2.0 * found.error)
