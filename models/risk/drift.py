@@ -60,9 +60,10 @@ class InputDrift:
 
     def observe(self, rows: Floats) -> None:
         """Take every `SAMPLE_EVERY`-th row; look at the inputs now and then."""
-        for row in rows[-self._offset % SAMPLE_EVERY :: SAMPLE_EVERY]:
-            self._window[self._seen % WINDOW_ROWS] = row
-            self._seen += 1
+        taken = rows[-self._offset % SAMPLE_EVERY :: SAMPLE_EVERY]
+        places = (self._seen + np.arange(len(taken))) % WINDOW_ROWS
+        self._window[places[-WINDOW_ROWS:]] = taken[-WINDOW_ROWS:]
+        self._seen += len(taken)
         self._offset += len(rows)
         if self._edges is not None and self._seen - self._checked_at >= CHECK_ROWS:
             self._look()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from river import anomaly
+from river import anomaly, preprocessing
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from models.risk.detectors import Forest, HalfSpace, Linear, Novelty, Scale, unit
 from models.risk.features import FEATURE_INDEX
 from models.risk.learning.boosting import BoostingSettings, codes_of, compile_trees, edges_of, grow
+from models.risk.learning.halfspace import HalfSpaceCounter
 from models.risk.learning.learner import Learner
-from models.risk.learning.novelty import WATCHED, NoveltyLearner, compile_half_space, scale_of
-from models.risk.learning.online import HONEST_KEPT, OnlineLinear
+from models.risk.learning.novelty import WATCHED, NoveltyLearner, scale_of
+from models.risk.learning.online import HONEST_KEPT, OBSERVE_EVERY, OnlineLinear
 from tests.learnkit import SMALL, made_up
 
 
@@ -25,10 +26,11 @@ def test_compiled_trees_say_what_scikit_learn_says():
         model.fit(codes_of(rows, edges), fraud)
     fresh, _ = made_up(2_000, seed=2)
     wanted = model.decision_function(codes_of(fresh, edges))
-    assert np.abs(Forest(compile_trees(model, edges)).score(fresh) - wanted).max() < 1e-9
+    every = np.arange(rows.shape[1])
+    assert np.abs(Forest(compile_trees(model, edges, every)).score(fresh) - wanted).max() < 1e-9
     at_edges = np.tile([cuts[len(cuts) // 2] for cuts in edges], (5, 1))
     assert np.allclose(
-        Forest(compile_trees(model, edges)).score(at_edges), model.decision_function(codes_of(at_edges, edges))
+        Forest(compile_trees(model, edges, every)).score(at_edges), model.decision_function(codes_of(at_edges, edges))
     )
 
 
@@ -51,17 +53,46 @@ def test_trees_depend_on_the_seed_and_rows_alone_not_on_threads():
     assert np.array_equal(one.values, two.values)
 
 
-def test_compiled_half_space_trees_say_what_river_says():
+def test_features_that_never_vary_cost_nothing_and_change_nothing():
+    rows, fraud = made_up(2_000, seed=14)
+    rows[:, :5] = 3.0
+    state = grow(rows, fraud, np.ones(len(rows)), seed=1, settings=SMALL.boosting)
+    asked = set(state.features[state.left != np.arange(len(state.left))].tolist())
+    assert asked
+    assert min(asked) >= 5
+    constant = grow(np.ones_like(rows), fraud, np.ones(len(rows)), seed=1, settings=SMALL.boosting)
+    assert np.ptp(Forest(constant).score(rows)) == 0.0
+
+
+def test_half_space_trees_counted_in_batches_say_what_river_says():
     rng = np.random.default_rng(6)
     model = anomaly.HalfSpaceTrees(n_trees=7, height=5, window_size=100, seed=3)
-    assert compile_half_space(model) is None
-    for row in rng.random((250, 4)).tolist():
+    ours = HalfSpaceCounter(4, seed=3, trees=7, height=5, window=100)
+    assert ours.freeze() is None
+    rows = rng.random((250, 4))
+    for row in rows.tolist():
         model.learn_one(dict(enumerate(row)))
-    state = compile_half_space(model)
+    for start, stop in ((0, 1), (1, 90), (90, 230), (230, 250)):
+        ours.learn(rows[start:stop])
+    state = ours.freeze()
     assert state is not None
     fresh = rng.random((300, 4))
     wanted = [model.score_one(dict(enumerate(row))) for row in fresh.tolist()]
     assert np.allclose(HalfSpace(state).score(fresh), wanted, rtol=0, atol=1e-12)
+
+
+def test_means_and_deviations_are_those_of_rivers_scaler():
+    rows, _ = made_up(1_000, seed=15)
+    learner, scaler = OnlineLinear(rows.shape[1]), preprocessing.StandardScaler()
+    for start, stop in ((0, 3), (3, 500), (500, 501), (501, 1_000)):
+        learner.observe(rows[start:stop])
+    for row in rows[::OBSERVE_EVERY].tolist():
+        scaler.learn_one(dict(enumerate(row)))
+    learner.learn(rows[:1], np.ones(1, bool), np.ones(1))
+    state = learner.freeze()
+    assert state is not None
+    assert np.allclose(state.means, list(scaler.means.values()), rtol=1e-12)
+    assert np.allclose(state.inverse_deviations, np.array(list(scaler.vars.values())) ** -0.5, rtol=1e-9)
 
 
 def test_the_frozen_linear_model_says_what_river_says():

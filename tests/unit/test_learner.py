@@ -167,8 +167,11 @@ def test_missed_frauds_raise_an_alarm():
 
 def test_a_reservoir_is_a_fair_sample_that_stands_for_all():
     sample = Reservoir(1, 500, seed=1)
-    for value in range(5_000):
-        sample.offer(np.array([float(value)]), 2.0)
+    values = np.arange(5_000.0)[:, None]
+    for start, stop in ((0, 3), (3, 499), (499, 2_000), (2_000, 5_000)):
+        sample.offer(values[start:stop], np.full(stop - start, 2.0))
+        if stop <= 500:
+            assert sample.rows[:, 0].tolist() == list(range(stop)), "nothing is left out before it is full"
     assert len(sample) == 500
     assert sample.weights.sum() == pytest.approx(10_000.0)
     assert sample.rows.mean() == pytest.approx(2_500, abs=250)

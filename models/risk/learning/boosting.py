@@ -14,13 +14,14 @@ from models.risk.snapshot import MAX_DEPTH, ForestState, digest_of
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
 
 
 class BoostingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Size and restraint of the trees (ours; many shallow, well filled leaves, since frauds are few)."""
 
-    trees: int = 120
-    learning_rate: float = 0.07
+    trees: int = 80
+    learning_rate: float = 0.1
     leaves: int = 15
     depth: int = 8
     least_leaf_rows: int = 40
@@ -55,19 +56,22 @@ def grow(
         random_state=seed,
     )
     edges = edges_of(rows)
+    telling = np.array([column for column, cuts in enumerate(edges) if len(cuts)] or [0])
+    codes = codes_of(rows, edges)[:, telling]
     with threadpool_limits(limits=settings.threads, user_api="openmp"):
-        model.fit(codes_of(rows, edges), fraud, sample_weight=weights)
-    return compile_trees(model, edges)
+        model.fit(codes, fraud, sample_weight=weights)
+    return compile_trees(model, edges, telling)
 
 
 def edges_of(rows: Floats) -> list[Floats]:
-    """Return the values at which each feature is cut into at most `CODES` codes, evenly filled.
+    """Return the values at which each feature is cut into at most `CODES` codes, evenly filled; none if it is constant.
 
     scikit-learn would find such values itself, but with weights it takes a
     percentile for each, seconds for a hundred features.
     """
     cuts = np.quantile(rows, np.linspace(0.0, 1.0, CODES + 1)[1:-1], axis=0, method="lower")
-    return [np.unique(cuts[:, column]) for column in range(rows.shape[1])]
+    tops = rows.max(axis=0)
+    return [np.unique(cuts[cuts[:, column] < tops[column], column]) for column in range(rows.shape[1])]
 
 
 def codes_of(rows: Floats, edges: list[Floats]) -> Floats:
@@ -78,8 +82,8 @@ def codes_of(rows: Floats, edges: list[Floats]) -> Floats:
     return codes
 
 
-def compile_trees(model: Any, edges: list[Floats]) -> ForestState:
-    """Return the flat form of a binary `HistGradientBoostingClassifier` fitted to `codes_of` features.
+def compile_trees(model: Any, edges: list[Floats], columns: Places) -> ForestState:
+    """Return the flat form of a binary `HistGradientBoostingClassifier` fitted to ``columns`` of `codes_of`.
 
     Thresholds go back to the features' own scale, so the trees read features. Raise
     ``ValueError`` for categorical splits or more than one output, which we never fit.
@@ -93,7 +97,7 @@ def compile_trees(model: Any, edges: list[Floats]) -> ForestState:
     order = np.argsort(-depths, kind="stable")
     sizes = np.array([len(trees[place]) for place in order])
     starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
-    parts = [_flat_tree(trees[place], start, edges) for place, start in zip(order, starts, strict=True)]
+    parts = [_flat_tree(trees[place], start, edges, columns) for place, start in zip(order, starts, strict=True)]
     state = ForestState(
         version="",
         baseline=float(np.ravel(model._baseline_prediction)[0]),
@@ -109,7 +113,7 @@ def compile_trees(model: Any, edges: list[Floats]) -> ForestState:
     return msgspec.structs.replace(state, version=f"forest-{_fingerprint(state)}")
 
 
-def _flat_tree(nodes: Any, start: int, edges: list[Floats]) -> tuple[Any, ...]:
+def _flat_tree(nodes: Any, start: int, edges: list[Floats], columns: Places) -> tuple[Any, ...]:
     """Return features, thresholds, left, right, values and means of one tree, children counted from ``start``."""
     here = np.arange(len(nodes))
     leaf = nodes["is_leaf"].astype(bool)
@@ -121,7 +125,7 @@ def _flat_tree(nodes: Any, start: int, edges: list[Floats]) -> tuple[Any, ...]:
         if not leaf[node]:
             below = [left[node], right[node]]
             means[node] = float(np.average(means[below], weights=counts[below]))
-    features = np.where(leaf, 0, nodes["feature_idx"]).astype(np.int32)
+    features = np.where(leaf, 0, columns[nodes["feature_idx"]]).astype(np.int32)
     codes = np.floor(nodes["num_threshold"])
     thresholds = [
         0.0 if leaf[node] else edges[features[node]][int(min(codes[node], len(edges[features[node]]) - 1))]

@@ -16,7 +16,7 @@ Bools = npt.NDArray[np.bool_]
 MAX_FRAUDS: Final = 20_000
 """Confirmed frauds kept; beyond this, new ones replace old ones at random."""
 
-MAX_HONEST: Final = 40_000
+MAX_HONEST: Final = 20_000
 """Honest transfers kept: a uniform sample of all seen (reservoir, Vitter 1985)."""
 
 GROWTH: Final = 1_024
@@ -51,23 +51,26 @@ class Reservoir:
         total = float(own.sum())
         return own * (self.offered_weight / total) if total else own
 
-    def offer(self, row: Floats, weight: float) -> None:
-        """Take a row, in place of a random one when full, so that each row had the same chance."""
-        self._offered += 1
-        self.offered_weight += weight
-        if self.kept < self._limit:
-            self._make_room()
-            place = self.kept
-            self.kept += 1
-        else:
+    def offer(self, rows: Floats, weights: Floats) -> None:
+        """Take rows (n x width), in place of random ones when full, so that each row had the same chance."""
+        room = min(self._limit - self.kept, len(rows))
+        if room:
+            self._make_room(room)
+            fresh = slice(self.kept, self.kept + room)
+            self._rows[fresh], self._weights[fresh] = rows[:room], weights[:room]
+            self.kept += room
+        self._offered += room
+        self.offered_weight += float(weights.sum())
+        for row, weight in zip(rows[room:], weights[room:].tolist(), strict=True):
+            self._offered += 1
             place = self._random.randrange(self._offered)
-        if place < self._limit:
-            self._rows[place], self._weights[place] = row, weight
+            if place < self._limit:
+                self._rows[place], self._weights[place] = row, weight
 
-    def _make_room(self) -> None:
-        if self.kept < len(self._rows):
+    def _make_room(self, more: int) -> None:
+        if self.kept + more <= len(self._rows):
             return
-        size = min(max(2 * len(self._rows), GROWTH), self._limit)
+        size = min(max(2 * len(self._rows), self.kept + more, GROWTH), self._limit)
         self._rows = np.concatenate((self.rows, np.empty((size - self.kept, self._rows.shape[1]))))
         self._weights = np.concatenate((self._weights[: self.kept], np.empty(size - self.kept)))
 
@@ -96,9 +99,10 @@ class History:
         self.frauds = Reservoir(width, frauds, seed=seed)
         self.honest = Reservoir(width, honest, seed=seed + 1)
 
-    def add(self, row: Floats, *, fraud: bool, weight: float) -> None:
-        """Remember one labelled row."""
-        (self.frauds if fraud else self.honest).offer(row, weight)
+    def add(self, rows: Floats, fraud: Bools, weights: Floats) -> None:
+        """Remember labelled rows (n x width)."""
+        self.frauds.offer(rows[fraud], weights[fraud])
+        self.honest.offer(rows[~fraud], weights[~fraud])
 
     def training_set(self) -> tuple[Floats, Bools, Floats]:
         """Return rows, labels and weights, frauds first."""

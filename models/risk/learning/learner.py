@@ -53,7 +53,7 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     shortest_gap_rows: int = 4_096
     """but never before so many further transfers."""
     max_frauds: int = 20_000
-    max_honest: int = 40_000
+    max_honest: int = 20_000
     trial_honest: float = 0.125
     """Share of honest labels that is scored to teach the blend."""
     use_novelty: bool = True

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from river import anomaly
 
 from models.risk.detectors import HalfSpace, Novelty, Tails, unit
 from models.risk.features import FEATURE_INDEX
 from models.risk.learning.checkpoint import Plain, random_state, restore_random
-from models.risk.snapshot import HalfSpaceState, NoveltyState, ScaleState, TailsState, digest_of
+from models.risk.learning.halfspace import HalfSpaceCounter
+from models.risk.snapshot import NoveltyState, ScaleState, TailsState, digest_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -55,11 +55,6 @@ WARM_ROWS: Final = 512
 """No opinion before this many transfers."""
 
 TAIL_POINTS: Final = 40
-TREES: Final = 25
-TREE_HEIGHT: Final = 6
-WINDOW: Final = 1_000
-"""Half-space trees: examples until what was counted is put to use."""
-
 LEARN_EVERY: Final = 4
 """The half-space trees learn from every fourth transfer."""
 
@@ -80,14 +75,13 @@ class NoveltyLearner:
         self.observed = 0
         self._frozen_at = 0
         self._tails: TailsState | None = None
-        self._trees: Any = anomaly.HalfSpaceTrees(n_trees=TREES, height=TREE_HEIGHT, window_size=WINDOW, seed=seed)
+        self._trees = HalfSpaceCounter(len(self._columns), seed=seed)
         self._state: NoveltyState | None = None
 
     def observe(self, rows: Floats) -> None:
         """Learn from unlabelled rows (n x features)."""
         watched = rows[:, self._columns] * self._signs
-        for row in watched:
-            self._offer(row)
+        self._offer(watched)
         if self._tails is not None:
             self._teach(watched[-self.observed % LEARN_EVERY :: LEARN_EVERY])
         self.observed += len(rows)
@@ -101,18 +95,13 @@ class NoveltyLearner:
 
     def dump(self) -> Plain:
         """Return everything needed to go on exactly from here, but for what `freeze` returns."""
-        state: Plain = {
+        return {
             "sample": self._sample[: self._kept],
             "observed": self.observed,
             "frozen_at": self._frozen_at,
             "random": random_state(self._random),
-            "masses": None,
+            "trees": self._trees.dump(),
         }
-        if self._trees.trees:
-            nodes = [node for tree in self._trees._tree_nodes for node in tree]
-            state["masses"] = np.array([(node.l_mass, node.r_mass) for node in nodes], dtype=np.float64)
-            state["counter"], state["first_window"] = self._trees.counter, self._trees._first_window
-        return state
 
     def load(self, state: Plain, frozen: NoveltyState | None) -> None:
         """Go on from a state of `dump` and what `freeze` had returned."""
@@ -121,35 +110,28 @@ class NoveltyLearner:
         self.observed, self._frozen_at = state["observed"], state["frozen_at"]
         restore_random(self._random, state["random"])
         self._state, self._tails = frozen, frozen.tails if frozen is not None else None
-        if state["masses"] is None:
-            return
-        self._trees.learn_one(dict.fromkeys(range(len(self._columns)), 0.0))  # builds the same trees for the seed
-        nodes = [node for tree in self._trees._tree_nodes for node in tree]
-        for node, (left, right) in zip(nodes, state["masses"].astype(int).tolist(), strict=True):
-            node.l_mass, node.r_mass = left, right
-        self._trees.counter, self._trees._first_window = state["counter"], state["first_window"]
+        self._trees.load(state["trees"])
 
-    def _offer(self, row: Floats) -> None:
-        if self._kept < SAMPLE_ROWS:
-            self._sample[self._kept] = row
-            self._kept += 1
-        elif self._random.random() < max(SAMPLE_ROWS / (self.observed + 1), LEAST_RATE):
-            self._sample[self._random.randrange(SAMPLE_ROWS)] = row
+    def _offer(self, watched: Floats) -> None:
+        room = min(SAMPLE_ROWS - self._kept, len(watched))
+        self._sample[self._kept : self._kept + room] = watched[:room]
+        self._kept += room
+        rate = max(SAMPLE_ROWS / (self.observed + 1), LEAST_RATE)
+        for row in watched[room:]:
+            if self._random.random() < rate:
+                self._sample[self._random.randrange(SAMPLE_ROWS)] = row
 
     def _teach(self, watched: Floats) -> None:
-        if not len(watched):
-            return
-        assert self._tails is not None
-        seen = Tails(_in_sample(self._tails)).surprises(watched)
-        for row in unit(seen).tolist():
-            self._trees.learn_one(dict(enumerate(row)))
+        if len(watched):
+            assert self._tails is not None
+            self._trees.learn(unit(Tails(_in_sample(self._tails)).surprises(watched)))
 
     def _freeze(self) -> None:
         self._frozen_at = self.observed
         sample = self._sample[: self._kept]
         self._tails = tails_of(sample, self._columns, self._signs)
         surprises = Tails(_in_sample(self._tails)).surprises(sample)
-        trees = compile_half_space(self._trees)
+        trees = self._trees.freeze()
         trees_scale = scale_of(HalfSpace(trees).score(unit(surprises))) if trees is not None else None
         draft = NoveltyState(
             version="",
@@ -192,29 +174,3 @@ def scale_of(numbers: Floats) -> ScaleState:
     values = np.unique(ordered[np.minimum((count * (1.0 - shares)).astype(np.int64), count - 1)])
     beyond = count - np.searchsorted(ordered, values, side="left")
     return ScaleState(values=values, surprise=np.concatenate(([0.0], np.log((count + 2) / (beyond + 1)))))
-
-
-def compile_half_space(model: Any) -> HalfSpaceState | None:
-    """Return River's half-space trees as flat arrays in heap order, None before their first full window."""
-    if not model.trees or model._first_window:
-        return None
-    inner = 2**model.height - 1
-    shape = (len(model.trees), inner)
-    features, thresholds = np.zeros(shape, np.int32), np.zeros(shape)
-    masses = np.zeros((len(model.trees), 2 * inner + 1))
-    for tree, root in enumerate(model.trees):
-        stack = [(0, root)]
-        while stack:
-            place, node = stack.pop()
-            masses[tree, place] = node.r_mass
-            if place < inner:
-                features[tree, place], thresholds[tree, place] = node.feature, node.threshold
-                stack += [(2 * place + 1, node.children[0]), (2 * place + 2, node.children[1])]
-    return HalfSpaceState(
-        height=model.height,
-        size_limit=float(model.size_limit),
-        max_score=float(model._max_score),
-        features=features,
-        thresholds=thresholds,
-        masses=masses,
-    )
