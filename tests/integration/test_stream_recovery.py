@@ -1,14 +1,15 @@
 """Stock Faust throws records away at the end of a recovery with a backlog; with `stream.flow` it does not.
 
 The window is the time it takes to look up the committed offsets: what is
-fetched in it is cleared when the flow is resumed. Here that look-up is slow,
-as it is from a busy or distant broker, so that the loss does not depend on luck.
+fetched in it is cleared when the flow is resumed. Here that look-up lasts until
+records have come, as it may from a busy or distant broker, and the agent takes
+its time until then, so that the loss does not depend on luck.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ from mode.utils.queues import FlowControlEvent
 
 from stream.broker import EmbeddedBroker
 from stream.flow import KeepingFlow
-from tests.streamkit import new_producer
+from tests.streamkit import WAIT_S, new_producer
 
-LOOK_UP_S = 2.5
-WORK_S = 0.02
+POLL_S = 0.05
 BACKLOG = 200
 PARTITIONS = range(4)
-QUIET_S = 3.0
+END = b"end"
+END_EVERY_S = 0.5
 
 
 class SlowConsumer(stock.Consumer):
@@ -35,7 +36,8 @@ class SlowConsumer(stock.Consumer):
 
     async def perform_seek(self) -> None:
         await super().perform_seek()
-        await asyncio.sleep(LOOK_UP_S)
+        await self.app.arrived.wait()
+        self.app.looked_up.set()
 
 
 class SlowTransport(stock.Transport):
@@ -46,6 +48,16 @@ class StockApp(faust.App):
     """Faust as it is."""
 
     flow = FlowControlEvent
+
+    @cached_property
+    def arrived(self) -> asyncio.Event:
+        """Set once the agent has a record and others wait behind it."""
+        return asyncio.Event()
+
+    @cached_property
+    def looked_up(self) -> asyncio.Event:
+        """Set once the committed offsets have been looked up."""
+        return asyncio.Event()
 
     @cached_property
     def flow_control(self) -> FlowControlEvent:
@@ -68,18 +80,18 @@ def address() -> Iterator[str]:
     broker.close()
 
 
-def fill(address: str, topic: str, count: int) -> None:
+def write(address: str, topic: str, values: Sequence[bytes]) -> None:
     producer = new_producer(address)
-    for number in range(count):
-        producer.produce(topic, b"%d" % number, b"k%d" % number, number % len(PARTITIONS))
-    assert producer.flush(20) == 0
+    for number, value in enumerate(values):
+        producer.produce(topic, value, b"k%d" % number, number % len(PARTITIONS))
+    assert producer.flush(WAIT_S) == 0
 
 
 async def delivered(kind: type[StockApp], address: str, folder: Path) -> set[tuple[TP, int]]:
-    """Run an app with a table and a backlog until it is quiet; return what its agent got."""
+    """Run an app with a table and a backlog until it has come to what was written after; return what its agent got."""
     name = kind.__name__.lower()
-    fill(address, f"{name}-counts-changelog", 40)
-    fill(address, f"{name}-work", BACKLOG)
+    write(address, f"{name}-counts-changelog", [b"%d" % number for number in range(40)])
+    write(address, f"{name}-work", [b"%d" % number for number in range(BACKLOG)])
     app = kind(
         name,
         broker=f"kafka://{address}",
@@ -93,19 +105,26 @@ async def delivered(kind: type[StockApp], address: str, folder: Path) -> set[tup
     )
     app.Table("counts", key_type=bytes, value_type=bytes)
     seen: set[tuple[TP, int]] = set()
+    ended: set[TP] = set()
 
     async def agent(stream: Any) -> None:
         async for event in stream.events():
+            if event.value == END:
+                ended.add(event.message.tp)
+                continue
             seen.add((event.message.tp, event.message.offset))
-            await asyncio.sleep(WORK_S)
+            while not app.arrived.is_set() and not stream.channel.queue.qsize():  # noqa: ASYNC110 - a queue has no event
+                await asyncio.sleep(POLL_S)
+            app.arrived.set()
+            await app.looked_up.wait()
 
-    app.agent(app.topic(f"{name}-work", key_type=bytes, value_type=bytes), name="work")(agent)
+    app.agent(app.topic(f"{name}-work", key_type=bytes, value_type=bytes, value_serializer="raw"), name="work")(agent)
     await app.start()
     try:
-        before = -1
-        while len(seen) != before:
-            before = len(seen)
-            await asyncio.sleep(QUIET_S)
+        async with asyncio.timeout(2 * WAIT_S):
+            while len(ended) < len(PARTITIONS):
+                await asyncio.to_thread(write, address, f"{name}-work", [END] * len(PARTITIONS))
+                await asyncio.sleep(END_EVERY_S)
     finally:
         await app.stop()
     return seen
