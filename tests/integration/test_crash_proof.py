@@ -35,8 +35,20 @@ def test_a_worker_that_wakes_up_given_up_does_no_harm(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_planned_changes_need_no_end(tmp_path: Path) -> None:
     require_kafka()
-    outcome = prove(tmp_path, blows=join_and_leave, count=15_000)
+    # A machine that stands still for some seconds must not end a worker here, as it should elsewhere.
+    patience = {"session_timeout_s": 20.0, "confirm_timeout_s": 15.0}
+    outcome = prove(tmp_path, blows=join_and_leave, count=15_000, **patience)
     print(outcome)
     assert outcome.accepted == outcome.assessed == 15_000
     assert outcome.proven
     assert outcome.exits == {}
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_warm_copies_on_disk_are_as_right_as_the_log(tmp_path: Path) -> None:
+    require_kafka()
+    outcome = prove(tmp_path, count=12_000, store="rocksdb", standby_replicas=1)
+    print(outcome)
+    assert outcome.accepted == outcome.assessed == 12_000
+    assert outcome.proven
