@@ -1,8 +1,8 @@
 """The trainer: one process that learns from assessments and verdicts and publishes signed snapshots.
 
-Its state and the offsets it has read up to are saved in one file, so a start
-goes on where the last save was; without the file it learns anew from what the
-topics still hold.
+What the learner makes serves only as the contest of panels allows (`models.risk.contest`).
+State and the offsets read up to are saved in one file, so a start goes on where
+the last save was; without the file it learns anew from what the topics still hold.
 """
 
 from __future__ import annotations
@@ -15,28 +15,29 @@ from typing import Any, Final
 
 import numpy as np
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from models.risk.assessment import Assessment
+from models.risk.contest import Contest, Outcome
 from models.risk.features import FEATURE_NAMES, FEATURE_SET
 from models.risk.learning.learner import Learner
 from models.risk.snapshot import ForestState
-from models.signing import sign_snapshot
-from models.wire import PARTITIONER, Topic, VerdictLabel, decode_assessment, decode_verdict, encode
+from models.wire import Topic, VerdictLabel, decode_assessment, decode_verdict
 from stream.deadletter import Fault, Quarantine
 from stream.exitcodes import ExitCode
 from stream.follower import Record, record_of
 from stream.labels import Labels
+from stream.publisher import Publisher, new_producer
 from stream.quiet import quiet_engine
 from stream.ready import announce_ready
 from stream.settings import TrainerSettings
 from stream.stages import UNREADABLE
 from stream.startup import prepare_broker
-from stream.topics import MAX_SNAPSHOT_BYTES
 from stream.trainer_state import Positions, load_state, save_state
-from telemetry.clock import Clock, parse_clock, wall_us
+from stream.watch import Watch
+from telemetry.clock import Clock, parse_clock
 from telemetry.logging import configure_logging
-from telemetry.metrics import DRIFT_ALARM, SNAPSHOTS_PUBLISHED, TRAINER_LEARNED, identify, serve_metrics
+from telemetry.metrics import DRIFT_ALARM, TRAINER_LEARNED, identify, serve_metrics
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,11 @@ SAVE_EVERY_S: Final = 300.0
 FLUSH_TIMEOUT_S: Final = 2.0
 METADATA_TIMEOUT_S: Final = 10.0
 TOPICS: Final = (Topic.VERDICTS, Topic.ASSESSMENTS)
+STATE_FILE: Final = "trainer.state"
+REPORT_FILE: Final = "shadow.json"
+
+NO_LABELS: Final = (np.empty((0, len(FEATURE_NAMES))), np.empty(0, bool), np.empty(0))
+"""Judged now and then, since a trial without labels must end too."""
 
 Labelled = tuple[Sequence[float], bool, float]
 """Features, whether it was a fraud, weight."""
@@ -86,16 +92,17 @@ class Trainer:
     def __init__(self, settings: TrainerSettings, *, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._path = settings.data_dir / "trainer.state"
+        self._path = settings.data_dir / STATE_FILE
         restored = load_state(self._path)
         self.learner = Learner(seed=SEED) if restored is None else restored.learner
         self.labels = Labels(maturity_us=int(settings.maturity_s * 1_000_000)) if restored is None else restored.labels
         self._positions: Positions = {} if restored is None else restored.positions
+        self.watch = Watch(Contest(self.learner.panel()) if restored is None else restored.contest)
         self._reader = _reader(settings.broker)
-        self._producer = _producer(settings.broker)
+        self._producer = new_producer(settings.broker)
+        self._publisher = Publisher(self._producer, settings.snapshot_key.get_secret_value().encode())
         self._quarantine = Quarantine("trainer")
         self._refit: Refit | None = None
-        self._published = ""
         self._next_publish_s = time.monotonic() + settings.publish_every_s
         self._next_save_s = time.monotonic() + SAVE_EVERY_S
         log.info("trainer begins", restored=restored is not None, features=FEATURE_SET)
@@ -128,6 +135,7 @@ class Trainer:
         self._refit_if_due()
         now_s = time.monotonic()
         if now_s >= self._next_publish_s:
+            self._act(self.watch.judge(*NO_LABELS, self._clock.now_us()))
             self.publish()
         if now_s >= self._next_save_s:
             self.save()
@@ -152,6 +160,7 @@ class Trainer:
                 self._refuse(record, str(error))
         for item in self.labels.matured(self._clock.now_us()):
             labelled.append((item.features, False, item.weight))
+            self.watch.label(item.transfer_id, fraud=False)
         self._observe(assessed)
         self._learn(labelled)
 
@@ -163,9 +172,12 @@ class Trainer:
 
     def _note_verdict(self, record: Record, labelled: list[Labelled]) -> None:
         verdict = decode_verdict(record.value or b"")
-        news = self.labels.judged(verdict.transfer_id, verdict.label.value)
-        if news and fits(verdict.feature_set, verdict.features):
-            labelled.append((verdict.features, verdict.label is VerdictLabel.FRAUD, 1.0))
+        if not self.labels.judged(verdict.transfer_id, verdict.label.value):
+            return
+        fraud = verdict.label is VerdictLabel.FRAUD
+        self.watch.label(verdict.transfer_id, fraud=fraud)
+        if fits(verdict.feature_set, verdict.features):
+            labelled.append((verdict.features, fraud, 1.0))
 
     def _refuse(self, record: Record, detail: str) -> None:
         key, value = self._quarantine.letter(record, Fault.MALFORMED, detail)
@@ -173,45 +185,62 @@ class Trainer:
 
     def _observe(self, assessed: Sequence[Assessment]) -> None:
         if assessed:
-            latest_us = max(item.transfer.occurred_us for item in assessed)
-            self.learner.observe(rows_of(item.features for item in assessed), at_us=latest_us)
+            rows = rows_of(item.features for item in assessed)
+            self.watch.observe(assessed, rows)
+            self.learner.observe(rows, at_us=max(item.transfer.occurred_us for item in assessed))
 
     def _learn(self, labelled: Sequence[Labelled]) -> None:
         if not labelled:
             return
         features, fraud, weights = zip(*labelled, strict=True)
-        self.learner.learn(rows_of(features), np.array(fraud, bool), np.array(weights, np.float64))
+        table = rows_of(features), np.array(fraud, bool), np.array(weights, np.float64)
+        self._act(self.watch.judge(*table, self._clock.now_us()))
+        self.learner.learn(*table)
         frauds = sum(fraud)
         TRAINER_LEARNED.labels("panel", "fraud").inc(frauds)
         TRAINER_LEARNED.labels("panel", "honest").inc(len(fraud) - frauds)
 
     def _refit_if_due(self) -> None:
-        """Fit the trees in a thread, one fit at a time; publish at once what comes of it."""
+        """Fit the trees in a thread, one fit at a time, and none while others are on trial."""
         if self._refit is None:
-            if self.learner.due(self._clock.now_us()):
+            contest = self.watch.contest
+            if (contest.apart or not contest.on_trial) and self.learner.due(self._clock.now_us()):
                 self._refit = Refit(self.learner.refit_job(self._clock.now_us()))
         elif self._refit.done:
-            self.learner.adopt(self._refit.result())
-            self._refit = None
-            self.publish()
+            forest, self._refit = self._refit.result(), None
+            self.adopt(forest)
+
+    def adopt(self, forest: ForestState) -> None:
+        """Take new trees: the first ones serve at once, later ones go on trial."""
+        self.learner.adopt(forest)
+        self.watch.refitted(self.learner.panel(), self._clock.now_us())
+        self.publish()
+
+    def _act(self, outcome: Outcome | None) -> None:
+        """Make learner and workers follow what labels have decided about panels."""
+        if outcome is None:
+            return
+        contest = self.watch.contest
+        if outcome is not Outcome.PROMOTED:
+            self.learner.fall_back(contest.champion.state.forest)
+            if contest.apart:
+                self.watch.challenge(self.learner.panel(), self._clock.now_us())
+        self.publish()
 
     def publish(self) -> None:
-        """Publish a signed snapshot of the panel, unless it is the one published last."""
+        """Put what the champion has learned online into service, and tell how the contest stands."""
         self._next_publish_s = time.monotonic() + self._settings.publish_every_s
-        key = self._settings.snapshot_key.get_secret_value().encode()
-        for snapshot in self.learner.snapshots():
-            if snapshot.version != self._published:
-                record = sign_snapshot(snapshot, key=key, created_us=wall_us())
-                self._producer.produce(Topic.MODELS, encode(record), snapshot.detector.encode())
-                self._published = snapshot.version
-                SNAPSHOTS_PUBLISHED.labels(snapshot.detector).inc()
+        contest = self.watch.contest
+        contest.follow(self.learner.panel())
+        self._publisher.publish(contest.champion)
         for name, on in self.learner.health().alarms.items():
             DRIFT_ALARM.labels(name).set(on)
+        self.watch.tell(self._settings.data_dir / REPORT_FILE, self._clock.now_us())
 
     def save(self) -> None:
         """Save learner, labels and positions in one file, all of it or nothing."""
         self._next_save_s = time.monotonic() + SAVE_EVERY_S
-        save_state(self._path, self.learner, self.labels, self._positions)
+        save_state(self._path, self.learner, self.watch.contest, self.labels, self._positions)
 
 
 class Refit:
@@ -269,15 +298,3 @@ def _places(reader: Consumer, topic: str, positions: Positions) -> list[TopicPar
     read = positions.get(topic, {})
     found = reader.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic].partitions
     return [TopicPartition(topic, number, read.get(number, OFFSET_BEGINNING)) for number in found]
-
-
-def _producer(broker: str) -> Producer:
-    return Producer(
-        {
-            "bootstrap.servers": broker,
-            "partitioner": PARTITIONER,
-            "acks": "all",
-            "message.max.bytes": MAX_SNAPSHOT_BYTES,
-            "log_level": 2,
-        }
-    )

@@ -1,4 +1,4 @@
-"""A trainer's state in one file: the learner, what waits for a label, and the offsets both stand at."""
+"""A trainer's state in one file: learner, contest, what waits for a label, and the offsets all stand at."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from models.risk.contest import Contest, ContestState
 from models.risk.learning.checkpoint import CheckpointError
 from models.risk.learning.learner import Learner
+from models.risk.snapshot import SnapshotError
 from stream.labels import Labels
 
 log = structlog.get_logger(__name__)
@@ -25,17 +27,18 @@ class TrainerState(msgspec.Struct, tag_field="format", tag=1):
     learner: bytes
     labels: Labels
     positions: Positions
+    contest: ContestState | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(TrainerState).decode
 
 
-def save_state(path: Path, learner: Learner, labels: Labels, positions: Positions) -> None:
+def save_state(path: Path, learner: Learner, contest: Contest, labels: Labels, positions: Positions) -> None:
     """Replace the file in one step, once the new one is on the disk."""
     draft = path.with_name(f"{path.name}.draft")
     with draft.open("wb") as file:
-        file.write(_encode(TrainerState(learner.state_bytes(), labels, positions)))
+        file.write(_encode(TrainerState(learner.state_bytes(), labels, positions, contest.dump())))
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
@@ -45,6 +48,7 @@ class Restored(NamedTuple):
     """A trainer's state as it was saved."""
 
     learner: Learner
+    contest: Contest
     labels: Labels
     positions: Positions
 
@@ -53,9 +57,12 @@ def load_state(path: Path) -> Restored | None:
     """Return what was saved; None if there is nothing, or it cannot serve: torn, or of other features."""
     try:
         state = _decode(path.read_bytes())
-        return Restored(Learner.restore(state.learner), state.labels, state.positions)
+        learner = Learner.restore(state.learner)
+        learned = learner.panel()
+        contest = Contest(learned) if state.contest is None else Contest.load(state.contest, learned)
+        return Restored(learner, contest, state.labels, state.positions)
     except FileNotFoundError:
         return None
-    except (msgspec.DecodeError, CheckpointError) as error:
+    except (msgspec.DecodeError, CheckpointError, SnapshotError) as error:
         log.error("the trainer's state cannot serve; it learns anew", path=str(path), error=str(error))
         return None

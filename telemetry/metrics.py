@@ -136,7 +136,35 @@ VERDICT_DELAY = Histogram(
 # --- detection ---------------------------------------------------------------
 TRAINER_LEARNED = Counter("sluice_trainer_learned_total", "Examples a detector learned from.", ["detector", "label"])
 SNAPSHOTS_PUBLISHED = Counter("sluice_snapshots_published_total", "Model snapshots published.", ["detector"])
-DRIFT_ALARM = Gauge("sluice_drift_alarm", "1 while a drift detector is in alarm.", ["signal"])
+DRIFT_ALARM = Gauge(
+    "sluice_drift_alarm",
+    "1 while a drift detector is in alarm; signal fallback: while the last good panel serves.",
+    ["signal"],
+)
+SHADOW_TRANSFERS = Counter(
+    "sluice_shadow_transfers_total",
+    "Live transfers that a rival of the champion scored beside it; rival: challenger or last_good.",
+    ["rival"],
+)
+SHADOW_STOPS = Counter(
+    "sluice_shadow_stops_total",
+    "Of these, those that the champion_only, the rival_only or both would have stopped.",
+    ["rival", "who"],
+)
+SHADOW_LABELLED = Counter(
+    "sluice_shadow_labelled_stops_total",
+    "Stops of either panel, real or not, that a label has found fraud or honest.",
+    ["rival", "panel", "label"],
+)
+SHADOW_LOSS_GAP = Gauge(
+    "sluice_shadow_loss_gap",
+    "Mean log loss on new labels of the rival less that of the champion; below 0 the rival is better.",
+    ["rival"],
+)
+SHADOW_ON_TRIAL = Gauge("sluice_shadow_on_trial", "1 while a challenger is on trial beside the champion.")
+CONTESTS = Counter(
+    "sluice_contests_total", "Judgements on panels by outcome: promoted, rejected, fell_back.", ["outcome"]
+)
 
 # --- the simulated world (demo and tests) ------------------------------------
 WORLD_MONEY = Gauge(

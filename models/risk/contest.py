@@ -135,7 +135,7 @@ class Contest:
         """Take what the learner has learned online: into the champion, or into the challenger while on trial."""
         if self.on_trial:
             self.rivals[Role.CHALLENGER] = panel
-        else:
+        elif not self.apart:
             self.champion = panel
 
     def refitted(self, panel: TrainedPanel, at_us: int) -> None:

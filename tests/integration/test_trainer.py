@@ -2,105 +2,32 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
-from models.risk.assessment import Assessment, Band
-from models.risk.features import FEATURE_NAMES, FEATURE_SET
+from models.risk.assessment import Band
 from models.risk.panel import panel_from_snapshot
 from models.signing import verify_snapshot
-from models.wire import Topic, Verdict, VerdictLabel, decode_snapshot, encode
-from stream.broker import EmbeddedBroker
-from stream.settings import TrainerSettings
-from stream.topics import ensure_topics
-from stream.trainer import Trainer
-from telemetry.clock import ManualClock
-from tests.streamkit import START_US, WAIT_S, Eye, dead_letters, new_producer, transfer
-
-KEY = "a key for tests"
-DAY_US = 86_400_000_000
-NEVER = threading.Event()
+from models.wire import Topic, VerdictLabel, decode_snapshot
+from tests.streamkit import WAIT_S, Eye, dead_letters
+from tests.trainerkit import (
+    DAY_US,
+    KEY,
+    Bench,
+    assessment,
+    embedded,
+    send,
+    send_assessments,
+    send_verdicts,
+    verdict,
+)
 
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    broker = EmbeddedBroker()
-    ensure_topics(broker.bootstrap, 4)
-    yield broker.bootstrap
-    broker.close()
-
-
-def assessment(number: int, band: Band = Band.ALLOW) -> Assessment:
-    return Assessment(
-        transfer=transfer(number),
-        risk=0.1,
-        band=band,
-        reasons=(),
-        features=tuple(float(number % 7 + column) for column in range(len(FEATURE_NAMES))),
-        feature_set=FEATURE_SET,
-        rule_book="r",
-        scores=(),
-    )
-
-
-def verdict(number: int, label: VerdictLabel, features: Sequence[float] | None = None) -> Verdict:
-    return Verdict(
-        transfer_id=f"t-{number}",
-        label=label,
-        source="analyst",
-        decided_us=START_US,
-        features=tuple(features or assessment(number).features),
-        feature_set=FEATURE_SET,
-    )
-
-
-def send(address: str, topic: str, records: Sequence[tuple[str, bytes]]) -> None:
-    producer = new_producer(address)
-    for key, value in records:
-        producer.produce(topic, value, key.encode())
-    assert producer.flush(20) == 0
-
-
-def send_assessments(address: str, found: Sequence[Assessment]) -> None:
-    send(address, Topic.ASSESSMENTS, [(a.transfer.payee, encode(a)) for a in found])
-
-
-def send_verdicts(address: str, found: Sequence[Verdict]) -> None:
-    send(address, Topic.VERDICTS, [(v.transfer_id, encode(v)) for v in found])
-
-
-class Bench:
-    """A trainer in this process, stepped by hand."""
-
-    def __init__(self, address: str, folder: Path) -> None:
-        self.clock = ManualClock(START_US)
-        self._settings = TrainerSettings(
-            broker=address, data_dir=folder, snapshot_key=SecretStr(KEY), publish_every_s=3_600, maturity_s=86_400
-        )
-        self.trainer = self.start()
-
-    def start(self) -> Trainer:
-        self.trainer = Trainer(self._settings, clock=self.clock)
-        self.trainer.begin(NEVER)
-        return self.trainer
-
-    def read(self, topic: str, count: int) -> None:
-        """Step until ``count`` records of a topic have been taken."""
-        deadline = time.monotonic() + WAIT_S
-        while time.monotonic() < deadline:
-            if sum(self.trainer._positions.get(topic, {}).values()) >= count:
-                return
-            self.trainer.step()
-        pytest.fail(f"{topic} was not read: {self.trainer._positions}")
-
-    @property
-    def learned(self) -> dict[str, int]:
-        return self.trainer.learner.health().learned
+    yield from embedded()
 
 
 @pytest.fixture
@@ -137,11 +64,12 @@ def test_it_publishes_a_signed_snapshot_once_for_each_change(bench: Bench, addre
     bench.trainer.publish()
     bench.trainer.publish()
     bench.trainer._producer.flush(WAIT_S)
-    eye = Eye(address, Topic.MODELS, decode_snapshot)
-    (record,) = eye.settle()
-    verify_snapshot(record, key=KEY.encode())
-    assert panel_from_snapshot(record.payload).version == record.version == bench.trainer.learner.panel().version
-    eye.close()
+    for topic in (Topic.SNAPSHOTS, Topic.MODELS):
+        eye = Eye(address, topic, decode_snapshot)
+        (record,) = eye.settle()
+        verify_snapshot(record, key=KEY.encode())
+        assert panel_from_snapshot(record.payload).version == record.version == bench.trainer.learner.panel().version
+        eye.close()
 
 
 def test_started_again_it_goes_on_where_it_was(bench: Bench, address: str) -> None:
