@@ -24,7 +24,7 @@ demo: setup ## everything on this machine, closed loop (SECONDS=60 ends by itsel
 test: setup check ## every check, then every test but those of soak
 	$(BIN)/pytest -m "not soak"
 
-soak: setup ## cause every fault that an alert is for, and run the bench once through (long)
+soak: setup ## run the bench once through as a person calls it (long)
 	$(BIN)/pytest -m soak
 
 check: setup ## linters, types, import rules

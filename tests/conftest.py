@@ -13,7 +13,18 @@ settings.register_profile("sluice", settings(), deadline=None, suppress_health_c
 settings.load_profile("sluice")
 """A busy machine is no failure. Built on Hypothesis' own profile, which in CI makes runs repeatable."""
 
+ALERTS_FIRED = pytest.StashKey[list[str]]()
+"""What the tests of Prometheus have to tell at the end of the run."""
+
 POSTGRES_HOMES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the alerts that were caused to fire."""
+    fired = config.stash.get(ALERTS_FIRED, [])
+    if fired:
+        terminalreporter.section(f"alerts fired by their fault: {len(fired)}")
+        terminalreporter.write_line("\n".join(fired))
 
 
 def require(present: bool, what: str) -> None:
