@@ -21,7 +21,7 @@ from stream.controls import NO_LISTS
 from stream.tables import AccountState, decode_state
 from stream.topics import changelog_topic
 
-POLL_S = 5.0
+POLL_S = 60.0
 
 
 class Row(NamedTuple):

@@ -40,7 +40,7 @@ BROKER_DOWN_S = 3.0
 FROZEN_S = 9.0
 """Longer than the session of 6 s."""
 
-SETTLE_TIMEOUT_S = 90.0
+SETTLE_TIMEOUT_S = 240.0
 TICK_S = 0.001
 
 
