@@ -6,13 +6,15 @@ the learner that much event time later; never the scorer.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import multiprocessing
 import os
 import queue
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -41,6 +43,8 @@ DAY_US: Final = 86_400_000_000
 LAST_SHARE: Final = 0.4
 FIRST_SKIPPED: Final = 0.05
 PROGRESS_EVERY_S: Final = 0.5
+GC_THRESHOLDS: Final = (50_000, 20, 100)
+"""Those of a scoring worker: profiles are acyclic, so looking through them for cycles only costs time."""
 SEED: Final = 7
 
 Progress = Callable[[Path, int, float], None]
@@ -172,10 +176,24 @@ def run_file(path: Path, options: BacktestOptions, *, beside: bool, tell: Progre
         use_proven=options.use_proven,
     )
     engine = Engine(settings, beside=beside)
-    engine.run(source.rows(), recorder.tell)
+    with _rare_collections():
+        engine.run(source.rows(), recorder.tell)
     result = _judge(path, options, recorder, engine, seconds=perf_counter() - began)
     tell(path, result.rows, 1.0)
     return result
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def _judge(

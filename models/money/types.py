@@ -32,7 +32,7 @@ class AmountError(ValueError):
     """An amount is not a positive number of yuan with at most two decimals."""
 
 
-class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One executed account-to-account transfer, as a bank posts it.
 
     Amounts are integer fen (1/100 of the currency unit); times are UTC

@@ -56,7 +56,7 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     evidence: dict[str, float | int | str] = {}
 
 
-class DetectorScore(msgspec.Struct, frozen=True):
+class DetectorScore(msgspec.Struct, frozen=True, gc=False):
     """Score 0-1 of one detector, with the snapshot that gave it."""
 
     name: str
@@ -75,7 +75,7 @@ class StageTimes(msgspec.Struct, frozen=True, omit_defaults=True):
     assessed_us: int = 0
 
 
-class DebitView(msgspec.Struct, frozen=True, omit_defaults=True):
+class DebitView(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What the payer's side knows of a transfer; travels with it on ``credits``.
 
     ``features`` holds the payer's facts, from which the payer half of the feature
@@ -86,7 +86,7 @@ class DebitView(msgspec.Struct, frozen=True, omit_defaults=True):
     feature_set: str
 
 
-class Assessment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=1):
+class Assessment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="schema", tag=1):
     """Risk of one transfer with reasons, features and every version that made it."""
 
     transfer: Transfer

@@ -139,6 +139,8 @@ class Scorer:
     def decide(self, risk: float, lists: AccountLists) -> tuple[float, Band, tuple[Reason, ...]]:
         """Return risk, band and reasons after the lists: black stops at once, white beats any score, grey raises it."""
         payer, payee = lists.payer, lists.payee
+        if payer is ListLevel.NONE and payee is ListLevel.NONE:
+            return risk, self._band(risk), ()
         if ListLevel.BLACK in (payer, payee):
             return 1.0, Band.STOP, (listed_reason("3004" if payee is ListLevel.BLACK else "3005", 1.0),)
         if ListLevel.WHITE in (payer, payee):
