@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from api.store import audit, brake, lists, orders, outbox, publications, snapshots, transfers, verdicts
+from api.store import audit, brake, lists, orders, outbox, publications, transfers, verdicts
 from api.store.database import Database, Priority, StoreAway
 from api.store.migrate import upgrade
 from api.store.tables import metadata
@@ -28,37 +25,11 @@ from models.control.policy import Action
 from models.control.records import Order
 from models.control.states import OrderEvent, OrderKind, OrderState
 from models.money.types import AccountId
-from models.risk.archive import ArchiveError
 from models.risk.assessment import Band, ListLevel
-from models.risk.columns import FEATURE_NAMES, FEATURE_SET
-from models.risk.learning.learner import Learner
-from models.risk.snapshot import LinearState, Snapshot, encode_state
-from models.signing import sign_snapshot, verify_snapshot
-from models.wire import ControlEntry, ModelSnapshot, Topic, Verdict, VerdictLabel
+from models.wire import ControlEntry, Topic, Verdict, VerdictLabel
 from tests.apikit import assessed, transfer
 from tests.controlkit import T0, act, order
-from tests.learnkit import SMALL, made_up
 from tests.pgkit import PostgresServer
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()
-    yield server
-    server.remove()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/store.db"
-    else:
-        url = request.getfixturevalue("postgres").new_database()
-    store = Database(url)
-    upgrade(store.engine)
-    store.start()
-    yield store
-    store.stop()
 
 
 def rows(*ids: str, content: bytes = b"x") -> list[Registration]:
@@ -268,36 +239,6 @@ class TestAudit:
         await database.write(tamper)
         report = await database.read(audit.verify)
         assert report.breach == ("the chain ends at entry 2, its head says 3" if last else "entry 2 was changed")
-
-
-def published(*, moved: float, version: str) -> ModelSnapshot:
-    """Return a signed snapshot whose linear detector has ``moved``; the rest of it stays the same."""
-    width = len(FEATURE_NAMES)
-    rows, _ = made_up(1_000, seed=1)
-    learner = Learner(seed=1, settings=SMALL)
-    learner.observe(rows, at_us=1)
-    linear = LinearState(
-        version="l", means=np.zeros(width), inverse_deviations=np.ones(width), weights=np.full(width, moved), bias=0.0
-    )
-    payload = encode_state(msgspec.structs.replace(learner.state(), linear=linear))
-    snapshot = Snapshot(detector="panel", version=version, feature_set=FEATURE_SET, payload=payload)
-    return sign_snapshot(snapshot, key=b"k", created_us=7)
-
-
-async def test_snapshots_come_back_as_signed_and_keep_equal_parts_once(database: Database) -> None:
-    records = [published(moved=1.0, version="p-1"), published(moved=2.0, version="p-2")]
-    for record in [*records, records[0]]:
-        await database.write(lambda c, record=record: snapshots.keep(c, record))
-    for record in records:
-        found = await database.read(lambda c, record=record: snapshots.find(c, "panel", record.version))
-        assert found == record
-        verify_snapshot(found, key=b"k")
-    parts = await database.read(lambda c: c.execute(text("SELECT count(*) FROM snapshot_parts")).scalar_one())
-    assert parts == 3, "one label-free detector, two linear ones"
-    assert await database.read(lambda c: snapshots.find(c, "panel", "p-3")) is None
-    await database.write(lambda c: c.execute(text("DELETE FROM snapshot_parts")))
-    with pytest.raises(ArchiveError):
-        await database.read(lambda c: snapshots.find(c, "panel", "p-1"))
 
 
 async def test_publications_keep_their_order(database: Database) -> None:
