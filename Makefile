@@ -22,7 +22,7 @@ demo: setup ## everything on this machine, closed loop (SECONDS=60 ends by itsel
 	$(BIN)/sluice up $(SECONDS_ARG) $(ARGS)
 
 test: setup check ## every check, then every test but those of soak
-	$(BIN)/pytest -m "not soak"
+	$(BIN)/pytest -m "not soak" --durations=20 --durations-min=5
 
 soak: setup ## run the bench once through as a person calls it (long)
 	$(BIN)/pytest -m soak

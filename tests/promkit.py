@@ -117,7 +117,8 @@ class Stack:
         return [*self.plan.workers(self.broker), self.plan.trainer(self.broker)]
 
     def _set(self, program: Program, **settings: str) -> Program:
-        return msgspec.structs.replace(program, env={**program.env, **self._settings, **settings})
+        env = {**program.env, **self._settings, **settings}
+        return msgspec.structs.replace(program, env=env, ready_timeout_s=WAIT_S)
 
     def stop(self) -> None:
         """Stop all of it."""
@@ -243,7 +244,7 @@ class Prometheus:
     def stop(self) -> None:
         """Stop the server."""
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(WAIT_S)
         self._http.close()
         self._log.close()
 
