@@ -43,6 +43,10 @@ class NotFound(Exception):
     """There is no such transfer, no assessment of it yet, or its snapshot is kept nowhere."""
 
 
+class Refused(Exception):
+    """The api does not answer, or refuses the question."""
+
+
 class Source(Protocol):
     """Where assessments and snapshots are looked up; both raise `NotFound`."""
 
@@ -56,7 +60,7 @@ class Source(Protocol):
 
 
 class ApiSource:
-    """Looks into the database, through the api; raises `httpx.HTTPError` if it does not answer or refuses."""
+    """Looks into the database, through the api; raises `Refused` if it does not answer or refuses."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
@@ -75,10 +79,14 @@ class ApiSource:
         return decode_snapshot(self._get(f"/v1/snapshots/{PANEL}/{version}", _gone(version, "the archive")))
 
     def _get(self, path: str, missing: str) -> bytes:
-        answer = self._client.get(path)
+        try:
+            answer = self._client.get(path)
+        except httpx.HTTPError as error:
+            raise Refused(f"the api at {self._client.base_url} does not answer: {error}") from error
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise NotFound(missing)
-        answer.raise_for_status()
+        if not answer.is_success:
+            raise Refused(f"the api answers {answer.status_code}: {answer.text}")
         return answer.content
 
 
@@ -157,7 +165,7 @@ def run_explain(options: ExplainOptions) -> int:
     """Explain and print; return `AGREES`, `DIFFERS` (also for a wrong signature) or `NOT_EXPLAINED`."""
     try:
         told = _with_source(options, lambda source: explained(source, options.transfer_id, options.snapshot_key))
-    except (SignatureError, NotFound, SnapshotError, UnexplainableError, NotRead, httpx.HTTPError) as error:
+    except (SignatureError, NotFound, SnapshotError, UnexplainableError, NotRead, Refused) as error:
         sys.stderr.write(f"{error}\n")
         return DIFFERS if isinstance(error, SignatureError) else NOT_EXPLAINED
     text = msgspec.json.encode(as_object(told)).decode() if options.as_json else as_text(told, options.lang)
