@@ -198,6 +198,25 @@ def explain(
     sys.exit(run_explain(options))
 
 
+@app.command()
+def shadow(
+    data_dir: Annotated[
+        Path, typer.Option(envvar="SLUICE_DATA_DIR", help="The trainer's folder.", exists=True, file_okay=False)
+    ] = Path(".run/stream"),
+    lang: Annotated[str, typer.Option(help="zh or en.")] = "zh",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as the trainer wrote it.")] = False,
+) -> None:
+    """Compare the panel in service with its rivals on live traffic: overlap, precision, who would have been stopped.
+
+    Reads what the trainer last wrote (every SLUICE_PUBLISH_EVERY_S), so it runs where the trainer's folder is.
+    """
+    from cli.shadow import run_shadow
+
+    if lang not in ("zh", "en"):
+        raise typer.BadParameter("--lang is zh or en")
+    sys.exit(run_shadow(data_dir, lang=lang, as_json=as_json))
+
+
 @app.command(
     epilog="Parts: scorer (features, rules, detectors alone), throughput (Kafka in to assessment out: one worker, two, "
     "a plain Faust agent, a bare loop; latency at 1,000/s; two minutes at the floor), screening (POST and wait for the "

@@ -260,7 +260,10 @@ def test_a_snapshot_that_was_changed_or_lost_explains_nothing(lab: Lab, decided:
     codes = {run_explain(lab.options(each)) for each in decided}
     assert DIFFERS in codes
     assert "does not hold what its version names" in capsys.readouterr().err
-    lab.change("UPDATE snapshot_parts SET body = ? WHERE digest = ?", body, digest)
+    lab.change("DELETE FROM snapshot_parts WHERE digest = ?", digest)
+    assert NOT_EXPLAINED in {run_explain(lab.options(each)) for each in decided}
+    assert "cannot be computed again" in capsys.readouterr().err
+    lab.change("INSERT INTO snapshot_parts (digest, body) VALUES (?, ?)", digest, body)
     told(capsys, lab.options(decided[0]))
     lab.change("DELETE FROM snapshots WHERE version = ?", version)
     assert f"snapshot {version}" in refused(capsys, lab.options(decided[0]), NOT_EXPLAINED)
