@@ -7,6 +7,7 @@ from typing import Final
 from board import RB, Board, Panel, Query, R, Row, Text
 
 ALARM = (("0", "正常 calm", "green"), ("1", "报警 alarm", "red"))
+CONTEST = (("0", "否 no", "green"), ("1", "是 yes", "orange"))
 BRAKE = (("0", "自动止付 armed", "green"), ("1", "仅建议 advise only", "red"))
 
 DECISIONS = Row(
@@ -176,6 +177,73 @@ LEARNING = Row(
     ),
 )
 
+SHADOW = Row(
+    Text("影子对比", "Shadow"),
+    (
+        Panel(
+            title=Text("谁会被止付", "Who would have been stopped"),
+            about=Text(
+                "每小时双方共同评分的转账中,只有在用模型、只有对方、双方都会止付的笔数。对方:试用中的挑战者,或最后的良好模型。"
+                "逐笔清单见 sluice shadow。",
+                "Transfers an hour that only the panel in service, only its rival, or both would have stopped. The rival"
+                " is a challenger on trial or the last good panel. Transfer by transfer: sluice shadow.",
+            ),
+            queries=(
+                Query(
+                    f"sum by (rival, who) (increase(sluice_shadow_stops_total{{{R}}}[1h]))",
+                    "{{rival}} {{who}}",
+                ),
+            ),
+        ),
+        Panel(
+            title=Text("双方止付的标签", "Labels of both sides' stops"),
+            about=Text(
+                "一天内得到标签的止付(含未执行的),按在用模型与对方、诈骗与正常;诈骗所占比例即准确率。标签滞后。",
+                "Stops, real or not, that got a label within a day, of the panel in service and of its rival."
+                " The share of fraud is the precision. Labels come late.",
+            ),
+            queries=(
+                Query(
+                    f"sum by (rival, panel, label) (increase(sluice_shadow_labelled_stops_total{{{R}}}[1d]))",
+                    "{{rival}}: {{panel}} {{label}}",
+                ),
+            ),
+        ),
+        Panel(
+            title=Text("损失差", "Loss gap"),
+            about=Text(
+                "新标签上对方与在用模型的对数损失之差;低于零表示对方更好。满二十个诈骗标签后裁决:更好则启用,在用明显变差则退回。",
+                "Log loss on new labels of the rival less that of the panel in service; below 0 the rival is better."
+                " Judged at 20 frauds: a better challenger is promoted, a champion that is clearly worse falls back.",
+            ),
+            queries=(Query(f"max by (rival) (sluice_shadow_loss_gap{{{R}}})", "{{rival}}"),),
+        ),
+        Panel(
+            kind="state-timeline",
+            title=Text("试用与退回", "On trial, fallen back"),
+            about=Text(
+                "是否有挑战者在试用;是否已退回最后的良好模型(告警)。",
+                "Whether a challenger is on trial, and whether the last good panel serves for the learner's (alarm).",
+            ),
+            queries=(
+                Query(f"max(sluice_shadow_on_trial{{{R}}})", "试用 on trial"),
+                Query(f'max(sluice_drift_alarm{{signal="fallback", {R}}})', "退回 fallback"),
+            ),
+            names=CONTEST,
+            width=12,
+        ),
+        Panel(
+            title=Text("裁决", "Judgements"),
+            about=Text(
+                "一天内的启用、拒绝与退回次数。",
+                "Promotions, rejections and fall-backs within a day.",
+            ),
+            queries=(Query(f"sum by (outcome) (increase(sluice_contests_total{{{R}}}[1d]))", "{{outcome}}"),),
+            width=12,
+        ),
+    ),
+)
+
 VERDICTS = Row(
     Text("裁定", "Verdicts"),
     (
@@ -234,5 +302,5 @@ BOARD: Final = Board(
         "判定档位、规则命中、模型版本、漂移、裁定延迟与熔断。",
         "Bands, rules, model versions, drift, verdict delay, brake.",
     ),
-    rows=(DECISIONS, LEARNING, VERDICTS),
+    rows=(DECISIONS, LEARNING, SHADOW, VERDICTS),
 )
