@@ -185,8 +185,8 @@ SHADOW = Row(
             about=Text(
                 "每小时双方共同评分的转账中,只有在用模型、只有对方、双方都会止付的笔数。对方:试用中的挑战者,或最后的良好模型。"
                 "逐笔清单见 sluice shadow。",
-                "Transfers an hour that only the panel in service, only its rival, or both would have stopped. The rival"
-                " is a challenger on trial or the last good panel. Transfer by transfer: sluice shadow.",
+                "Transfers an hour that only the panel in service, only its rival, or both would have stopped."
+                " The rival is a challenger on trial or the last good panel. Transfer by transfer: sluice shadow.",
             ),
             queries=(
                 Query(
