@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import numpy as np
 import pytest
@@ -232,6 +233,9 @@ def test_what_cannot_be_explained_is_said(lab: Lab, decided: tuple[str, str], ca
     assert "is not signed" in refused(capsys, lab.options(decided[0], snapshot_key="another"), DIFFERS)
     assert "127.0.0.1:1" in refused(capsys, lab.options(decided[0], api_url="http://127.0.0.1:1"), NOT_EXPLAINED)
     assert "401" in refused(capsys, lab.options(decided[0], key="nobody"), NOT_EXPLAINED)
+    bank = next(iter(lab.plan.keys.banks.values()))
+    answer = httpx.get(f"{lab.plan.api_url}/v1/snapshots/panel/p-1", headers={"X-Api-Key": bank})
+    assert answer.json()["code"] == "role_required", "how detectors work is nothing for banks' keys"
     assert told(capsys, lab.options(decided[0], snapshot_key=""))["signature"] == "unchecked"
 
 
