@@ -62,7 +62,7 @@ def send(address: str, topic: str, records: Sequence[tuple[str, bytes]]) -> None
     producer = new_producer(address)
     for key, value in records:
         producer.produce(topic, value, key.encode())
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def send_assessments(address: str, found: Sequence[Assessment]) -> None:

@@ -164,7 +164,7 @@ def test_workers_stop_themselves_when_most_records_are_bad(stack: Stack, prometh
     for number in range(4_000):
         producer.produce(Topic.TRANSFERS, b"{}", f"poison-{number}".encode())
         producer.poll(0)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     for name in ("worker-1", "worker-2"):
         wait_until(partial(stack.ended_by, name, ExitCode.BRAKE), f"{name} stops itself")
     stack.restart("worker-1", "worker-2", SLUICE_BRAKE_SHARE="1.0")
@@ -313,10 +313,10 @@ def test_the_brake(stack: Stack, prometheus: Prometheus) -> None:
 def test_a_gap_in_the_offsets(stack: Stack, prometheus: Prometheus) -> None:
     """A transaction's marker takes an offset that no record has."""
     producer = Producer({"bootstrap.servers": stack.broker, "transactional.id": "intruder", "log_level": 2})
-    producer.init_transactions(30)
+    producer.init_transactions(60)
     producer.begin_transaction()
     producer.produce(Topic.TRANSFERS, b"{}", b"intruder", partition=0)
-    producer.commit_transaction(30)
+    producer.commit_transaction(60)
     post_raw(stack.broker, Topic.TRANSFERS, b"after", b"{}", partition=0)
     expect(prometheus, "SluiceOffsetGap")
 

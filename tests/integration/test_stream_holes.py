@@ -39,7 +39,7 @@ def test_records_that_retention_took_are_told_and_the_rest_is_scored(kafka: Loca
     post(kafka.bootstrap, [transfer(10 + i, transfer_id=f"away-{i}") for i in range(10)])
     admin = admin_client(kafka.bootstrap)
     for deleted in admin.delete_records([TopicPartition(Topic.TRANSFERS, PARTITION, 15)]).values():
-        deleted.result(20)
+        deleted.result(60)
     worker.start()
     view.until(lambda seen: len(ids(seen, "away-")) == 5)
     assert sorted(ids(view.settle(), "away-")) == [f"away-{i}" for i in range(5, 10)]
@@ -54,17 +54,17 @@ def test_transactions_of_a_bank_are_scored_when_committed_and_never_when_aborted
     ensure_topics(kafka.bootstrap, 4, group="transactions")
     worker = WorkerProcess(kafka.bootstrap, tmp_path, "worker-t", group="transactions").start()
     producer = new_producer(kafka.bootstrap, **{"transactional.id": "bank"})
-    producer.init_transactions(20)
+    producer.init_transactions(60)
     for number, kept in enumerate((True, False, True, True)):
         producer.begin_transaction()
         name = f"{'kept' if kept else 'aborted'}-{number}"
         record = transfer(100 + number, transfer_id=name)
         producer.produce(Topic.TRANSFERS, encode(record), record.payer.encode())
-        producer.flush(20)
+        producer.flush(60)
         if kept:
-            producer.commit_transaction(20)
+            producer.commit_transaction(60)
         else:
-            producer.abort_transaction(20)
+            producer.abort_transaction(60)
     post(kafka.bootstrap, [transfer(200, transfer_id="after")])
     view = assessments(kafka.bootstrap)
     view.until(lambda seen: "after" in ids(seen))

@@ -23,7 +23,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
 def settings_of(address: str, topic: str) -> dict[str, str]:
     admin = AdminClient({"bootstrap.servers": address})
     (answer,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, str(topic))]).values()
-    return {name: entry.value for name, entry in answer.result(20).items() if not entry.is_default}
+    return {name: entry.value for name, entry in answer.result(60).items() if not entry.is_default}
 
 
 def test_every_topic_says_how_long_it_is_kept_and_whether_it_is_compacted(kafka: LocalKafka) -> None:
@@ -51,5 +51,5 @@ def test_a_broker_keeps_its_topics_and_its_address_over_kill_and_restart(kafka: 
     assert kafka.start() == address
     ensure_topics(address, 3)
     assert (
-        len(AdminClient({"bootstrap.servers": address}).list_topics(timeout=20).topics[Topic.TRANSFERS].partitions) == 3
+        len(AdminClient({"bootstrap.servers": address}).list_topics(timeout=60).topics[Topic.TRANSFERS].partitions) == 3
     )

@@ -103,7 +103,7 @@ def poison(broker: str) -> None:
     for topic in POISONED:
         for value in POISON:
             producer.produce(topic, value=value, key=b"poison")
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def test_poison_in_every_topic_goes_to_dead_letters_and_nothing_dies(folder: Path) -> None:
