@@ -96,6 +96,7 @@ def alerts(risks: Floats, budget: float) -> Bools:
 def figures(judged: Judged, *, seed: int) -> Figures:
     """Return every figure of a ranking; ``seed`` drives the resampling of cases."""
     picked = {name: alerts(judged.risks, budget) for name, budget in BUDGETS.items()}
+    named = bool((judged.cases != NO_CASE).any())
     both_kinds = 0 < int(judged.fraud.sum()) < len(judged.fraud)
     return Figures(
         auc_pr=_rounded(average_precision_score(judged.fraud, judged.risks)) if both_kinds else None,
@@ -103,7 +104,7 @@ def figures(judged: Judged, *, seed: int) -> Figures:
         roc_auc=_rounded(roc_auc_score(judged.fraud, judged.risks)) if both_kinds else None,
         recall={name: share(judged.fraud & hit, judged.fraud) for name, hit in picked.items()},
         precision={name: share(judged.fraud & hit, hit) for name, hit in picked.items()},
-        case_recall={name: case_recall(judged, hit) for name, hit in picked.items()} if judged.cases.max() >= 0 else {},
+        case_recall={name: case_recall(judged, hit) for name, hit in picked.items()} if named else {},
         money_recall={name: money_recall(judged, hit) for name, hit in picked.items()},
     )
 
