@@ -68,13 +68,16 @@ def ln(values: Matrix) -> Matrix:
     """
     mantissa, exponent = np.frexp(values)
     low = mantissa < 0.7071067811865476
-    mantissa = np.where(low, mantissa * 2.0, mantissa)
+    mantissa *= low + 1.0
     s = (mantissa - 1.0) / (mantissa + 1.0)
     square = s * s
     total = np.full_like(square, _SERIES[0])
     for coefficient in _SERIES[1:]:
-        total = total * square + coefficient
-    return total * s + (exponent - low) * _LN2
+        total *= square
+        total += coefficient
+    total *= s
+    total += (exponent - low) * _LN2
+    return total
 
 
 def _plain(*scales: str) -> tuple[Places, Places]:
