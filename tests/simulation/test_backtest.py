@@ -119,6 +119,41 @@ def test_several_files_run_side_by_side_and_come_back_in_order_and_from_the_kept
     assert run_backtest([second], other)[0].labels_delay_days == 1.0
 
 
+ODD = {
+    "nothing but the header": lambda lines: [],
+    "a single row": lambda lines: lines[:1],
+    "all fraud": lambda lines: [{**line, "is_fraud": "1"} for line in lines],
+    "no fraud": lambda lines: [{**line, "is_fraud": "0"} for line in lines],
+    "one bank, one moment, no channel": lambda lines: [
+        {**line, "payer_bank": "b", "payee_bank": "b", "ts": "2024-01-01T00:00:00Z", "channel": ""} for line in lines
+    ],
+    "currency of another scale": lambda lines: [
+        {**line, "amount": f"{float(line['amount']) * 1e10}"} for line in lines
+    ],
+    "to itself, for nothing": lambda lines: [
+        {**line, "payee_account": line["payer_account"], "payee_bank": line["payer_bank"], "amount": "0"}
+        for line in lines
+    ],
+    "backwards in time": lambda lines: lines[::-1],
+    "each row posted twice": lambda lines: [line for line in lines for _ in range(2)],
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("delay_us", [None, HOUR_US])
+def test_odd_files_are_scored_and_judged(world, tmp_path, kind, delay_us):
+    with gzip.open(world[0], "rt", newline="") as text:
+        lines = [line for line, _ in zip(csv.DictReader(text), range(700), strict=False)]
+    path = tmp_path / "odd.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, lines[0].keys())
+        writer.writeheader()
+        writer.writerows(ODD[kind](lines))
+    (result,) = run_backtest([path], BacktestOptions(labels_delay_us=delay_us, processes=1))
+    assert result.rows == len(ODD[kind](lines))
+    assert msgspec.json.encode(result)
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
