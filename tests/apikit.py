@@ -169,7 +169,7 @@ def assessed(subject: Transfer, band: Band = Band.STOP, **changes: Any) -> Asses
         "transfer": subject,
         "risk": {Band.STOP: 0.97, Band.WATCH: 0.6, Band.ALLOW: 0.01}[band],
         "band": band,
-        "reasons": (Reason(code="3006", weight=1.0, zh="快进快出", en="passes through"),),
+        "reasons": (Reason(code="C01", weight=1.0, zh="疑似出租出借账户", en="seems for hire"),),
         "features": (1.0, 2.5),
         "feature_set": "f1",
         "rule_book": "r1",

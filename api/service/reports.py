@@ -114,7 +114,7 @@ def _hold(desk: Desk, brake: Brake, assessment: Assessment, report_id: str) -> T
                 desk.draft_freeze(order)
             return Taken(action=Action.ORDER, order_id=order.order_id)
     reported = _as_reported(assessment)
-    known = msgspec.structs.replace(standing_of(desk, assessment), released_us=0)
+    known = msgspec.structs.replace(standing_of(desk, reported), released_us=0)
     decision = decide(reported, known, desk.rules.policy, desk.now_us)
     if decision.action is Action.ORDER and decision.order is not None:
         decision = msgspec.structs.replace(decision, order=_own_order(decision.order, report_id))
@@ -168,13 +168,13 @@ def label(desk: Desk, assessment: Assessment, verdict: VerdictLabel, source: str
     desk.note("verdict", transfer.transfer_id, actor, {"label": verdict, "source": source})
     clears = verdict is VerdictLabel.HONEST and not cleared
     held = orders.of_transfer(desk.connection, transfer.transfer_id) if clears else []
-    stopped = any(order.kind is OrderKind.PROTECTIVE_STOP and order.stop_point_us for order in held)
+    stopped = [order for order in held if order.kind is OrderKind.PROTECTIVE_STOP and order.stop_point_us]
     desk.effects.labels.append(
         Labelled(
             label=verdict.value,
             source=source,
             delay_us=max(0, at_us - transfer.occurred_us),
-            false_stop_bank=transfer.payee_bank if stopped else "",
+            false_stop_bank=stopped[0].bank if stopped else "",
         )
     )
     return True

@@ -13,7 +13,7 @@ from api.store import lists, orders, transfers
 from api.store.outbox import Stamps
 from models.control.brake import Brake
 from models.control.orders import order_id_of
-from models.control.policy import Action, Decision, Standing, Why, decide, standing_from
+from models.control.policy import Action, Decision, Standing, Why, decide, standing_from, target_of
 from models.control.records import MACHINE, Order
 from models.control.states import OrderEvent, OrderKind
 from models.risk.assessment import Assessment
@@ -39,10 +39,11 @@ def triage(desk: Desk, brake: Brake, assessments: Sequence[Assessment]) -> list[
 
 
 def _triage_one(desk: Desk, brake: Brake, assessment: Assessment) -> Taken:
-    transfer = assessment.transfer
-    order_id = order_id_of(OrderKind.PROTECTIVE_STOP, transfer.transfer_id, transfer.payee)
-    if orders.get(desk.connection, order_id) is not None:
-        return Taken(action=Action.ORDER, order_id=order_id)
+    transfer, target = assessment.transfer, target_of(assessment)
+    if target is not None:
+        order_id = order_id_of(OrderKind.PROTECTIVE_STOP, transfer.transfer_id, target.key)
+        if orders.get(desk.connection, order_id) is not None:
+            return Taken(action=Action.ORDER, order_id=order_id)
     known = transfers.find_assessment(desk.connection, transfer.transfer_id)
     if known is not None:
         return Taken(action=Action(known.action), why=Why(known.why) if known.why else None, order_id=known.order_id)
@@ -52,10 +53,12 @@ def _triage_one(desk: Desk, brake: Brake, assessment: Assessment) -> Taken:
 
 
 def standing_of(desk: Desk, assessment: Assessment) -> Standing:
-    """Return what the store knows of the account a transfer went to."""
-    transfer = assessment.transfer
-    found = orders.on_account(desk.connection, transfer.payee_bank, transfer.payee_account)
-    return standing_from(found, lists.level_of(desk.connection, transfer.payee))
+    """Return what the store knows of the account that the assessment's grounds convict."""
+    target = target_of(assessment)
+    if target is None:
+        return Standing()
+    found = orders.on_account(desk.connection, target.bank, target.account)
+    return standing_from(found, lists.level_of(desk.connection, target.key))
 
 
 def carry_out(
@@ -66,7 +69,7 @@ def carry_out(
         return _attach(desk, assessment, decision.order)
     if decision.action is not Action.ORDER or decision.order is None:
         return Taken(action=decision.action, why=decision.why)
-    if _braked(desk, brake, assessment):
+    if _braked(desk, brake, assessment, decision.order.bank):
         return Taken(action=Action.WITHHELD, why=Why.BRAKE)
     opened = desk.open(decision.order, MACHINE, stamps)
     if opened is not None:
@@ -89,8 +92,8 @@ def _attach(desk: Desk, assessment: Assessment, order: Order) -> Taken:
     return Taken(action=Action.ATTACHED, why=Why.BLOCKED_ALREADY, order_id=order.order_id)
 
 
-def _braked(desk: Desk, brake: Brake, assessment: Assessment) -> bool:
-    trip = brake.check(desk.now_us, assessment.transfer.payee_bank, rule_of(assessment))
+def _braked(desk: Desk, brake: Brake, assessment: Assessment, bank: str) -> bool:
+    trip = brake.check(desk.now_us, bank, rule_of(assessment))
     if trip is None:
         return False
     metrics.BRAKE_WITHHELD.labels(trip.cap).inc()

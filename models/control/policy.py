@@ -1,7 +1,9 @@
 """From an assessment to what is done about it: stop, record on an existing control, or only advise.
 
 The machine alone may only order the bank's own short, reviewable measure
-(Art. 18). Freezes are drafted here and wait for two persons.
+(Art. 18), and only on a ground that is conclusive about an account; risk
+without one is shown to people and holds nobody's money. Freezes are drafted
+here and wait for two persons.
 """
 
 from __future__ import annotations
@@ -16,11 +18,23 @@ from models.control.orders import order_id_of
 from models.control.records import DAY_US, MACHINE, Order
 from models.control.states import AWAITING_BANK, IN_FORCE, OrderKind, OrderState
 from models.control.table import terminal_states
-from models.money.types import Transfer
-from models.risk.assessment import Assessment, Band, ListLevel
+from models.money.types import AccountId, Transfer, account_id
+from models.risk.assessment import Assessment, Band, ListLevel, Reason
 
 DIRECT = "direct_credit"
 """Tracing method of the machine's orders: the suspicious credit itself, no further."""
+
+INFLOW = "inflow_24h"
+"""Tracing method where the whole account is suspected: all that came in within 24 hours, this credit included."""
+
+PAYEE_FOR_HIRE, PAYER_FOR_HIRE = "C01", "C02"
+"""Grounds of the rule book that are conclusive: the one about the payee's account, the other about the payer's."""
+
+NAMED = frozenset({"3004", "3005", "victim_report"})
+"""Grounds that people gave: lists of involved accounts, a victim's word. They hold the credit itself."""
+
+LEARNED, LEARNED_FROM = "forest", 0.95
+"""A detector that learned from verdicts, and the score and risk from which it is taken at its word (ours)."""
 
 BLOCKING = frozenset({ControlKind.FULL_BLOCK, ControlKind.DEBIT_BLOCK})
 """Controls under which no money leaves the account."""
@@ -42,6 +56,7 @@ class Why(StrEnum):
     EXEMPT_AT_BANK = "exempt_at_bank"
     COOLDOWN = "cooldown"
     BLOCKED_ALREADY = "blocked_already"
+    INCONCLUSIVE = "inconclusive"
     BRAKE = "brake"
 
 
@@ -57,8 +72,23 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
     freeze_months: int = 6
 
 
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """The account a stop belongs on, the sum to hold there, and how that sum was traced."""
+
+    bank: str
+    account: str
+    amount_fen: int
+    method: str
+    level: ListLevel
+
+    @property
+    def key(self) -> AccountId:
+        """Key of the account on every topic."""
+        return account_id(self.bank, self.account)
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store knows of the account a suspicious credit went to."""
+    """What the store knows of the account that a stop would be on (`target_of`)."""
 
     level: ListLevel = ListLevel.NONE
     open_orders: tuple[Order, ...] = ()
@@ -92,16 +122,65 @@ def standing_from(orders: Iterable[Order], level: ListLevel) -> Standing:
     )
 
 
+def target_of(assessment: Assessment) -> Target | None:
+    """Return whom the grounds of an assessment convict; ``None`` if none is conclusive.
+
+    The payee where it is for hire, is listed, or a victim named the payment. The
+    payer where stolen money leaves a mule to somebody who takes payments from
+    everybody: a shop or a machine has done nothing, what is left is on the mule's
+    account. A payer is never stopped on a ground about the payment alone, since
+    it may be the victim.
+    """
+    transfer, grounds = assessment.transfer, {reason.code: reason for reason in assessment.reasons}
+    payee = Target(
+        bank=transfer.payee_bank,
+        account=transfer.payee_account,
+        amount_fen=transfer.amount_fen,
+        method=DIRECT,
+        level=assessment.lists.payee,
+    )
+    if NAMED & grounds.keys():
+        return payee
+    if PAYEE_FOR_HIRE in grounds:
+        inflow_fen = _inflow_fen(grounds[PAYEE_FOR_HIRE], "payee_24h_yuan")
+        return msgspec.structs.replace(payee, amount_fen=max(inflow_fen, transfer.amount_fen), method=INFLOW)
+    if PAYER_FOR_HIRE in grounds:
+        inflow_fen = _inflow_fen(grounds[PAYER_FOR_HIRE], "payer_24h_yuan")
+        return Target(
+            bank=transfer.payer_bank,
+            account=transfer.payer_account,
+            amount_fen=max(inflow_fen, transfer.amount_fen),
+            method=INFLOW,
+            level=assessment.lists.payer,
+        )
+    return payee if _learned(assessment) else None
+
+
+def _inflow_fen(ground: Reason, name: str) -> int:
+    """Return a sum of the evidence in fen; it is quoted in yuan with two decimals, so nothing is lost."""
+    return round(float(ground.evidence.get(name, 0.0)) * 100)
+
+
+def _learned(assessment: Assessment) -> bool:
+    scores = [score.score for score in assessment.scores if score.name == LEARNED]
+    return bool(scores) and min(*scores, assessment.risk) >= LEARNED_FROM
+
+
 def decide(assessment: Assessment, standing: Standing, settings: PolicySettings, now_us: int) -> Decision:
     """Return what is to be done about one assessed transfer.
 
-    A white-listed account is never stopped by a score, and an account that a
-    person has just released, or that its bank has just called exempt, is left
-    alone for the cool-down, unless it is on the black list.
+    ``standing`` is that of the account of `target_of`. A stop needs a conclusive
+    ground, not only a high risk. A white-listed account is never stopped by a
+    score, and an account that a person has just released, or that its bank has
+    just called exempt, is left alone for the cool-down, unless it is on the
+    black list.
     """
     if assessment.band is not Band.STOP:
         return NOTHING
-    if ListLevel.WHITE in (standing.level, assessment.lists.payee) and standing.level is not ListLevel.BLACK:
+    target = target_of(assessment)
+    if target is None:
+        return Decision(action=Action.WITHHELD, why=Why.INCONCLUSIVE)
+    if ListLevel.WHITE in (standing.level, target.level) and standing.level is not ListLevel.BLACK:
         return Decision(action=Action.WITHHELD, why=Why.WHITE_LISTED)
     blocking = _blocking(standing.open_orders)
     if blocking is not None:
@@ -109,7 +188,7 @@ def decide(assessment: Assessment, standing: Standing, settings: PolicySettings,
     resting = None if standing.level is ListLevel.BLACK else _resting(standing, settings, now_us)
     if resting is not None:
         return Decision(action=Action.WITHHELD, why=resting)
-    return Decision(action=Action.ORDER, order=_protective_stop(assessment, standing, settings, now_us))
+    return Decision(action=Action.ORDER, order=_protective_stop(assessment, target, standing, settings, now_us))
 
 
 def _resting(standing: Standing, settings: PolicySettings, now_us: int) -> Why | None:
@@ -129,22 +208,24 @@ def _blocking(orders: Iterable[Order]) -> Order | None:
     return None
 
 
-def _protective_stop(assessment: Assessment, standing: Standing, settings: PolicySettings, now_us: int) -> Order:
+def _protective_stop(
+    assessment: Assessment, target: Target, standing: Standing, settings: PolicySettings, now_us: int
+) -> Order:
     transfer = assessment.transfer
     holds = sum(order.kind is OrderKind.PROTECTIVE_STOP for order in standing.open_orders)
     whole = holds >= settings.max_amount_holds
     return Order(
-        order_id=order_id_of(OrderKind.PROTECTIVE_STOP, transfer.transfer_id, transfer.payee),
+        order_id=order_id_of(OrderKind.PROTECTIVE_STOP, transfer.transfer_id, target.key),
         kind=OrderKind.PROTECTIVE_STOP,
         state=OrderState.PROPOSED,
-        bank=transfer.payee_bank,
-        account=transfer.payee_account,
-        amount_fen=0 if whole else transfer.amount_fen,
+        bank=target.bank,
+        account=target.account,
+        amount_fen=0 if whole else target.amount_fen,
         whole_reason=f"该账户已有 {holds} 笔限额止付，可疑资金持续转入，改为整户止付" if whole else "",
         currency=transfer.currency,
         transfer_ids=(transfer.transfer_id,),
         victim=victim_of(transfer),
-        method=DIRECT,
+        method=target.method,
         risk=assessment.risk,
         reasons=assessment.reasons,
         maker=MACHINE.name,

@@ -47,7 +47,9 @@ def row_of(found: Assessment) -> AssessedRow:
 
 
 def suspicious(rule: str = "3006", **changes: Any) -> Assessment:
-    return assessed(transfer(**changes), reasons=(Reason(code=rule, weight=1.0, zh="可疑", en="suspicious"),))
+    """Return an assessment that rests mostly on one rule, and on a ground that is conclusive."""
+    grounds = (Reason(code=rule, weight=0.9, zh="可疑", en="suspicious"),)
+    return assessed(transfer(**changes), reasons=(*grounds, Reason(code="C01", weight=0.1, zh="出租", en="for hire")))
 
 
 async def test_a_redelivered_assessment_makes_nothing_new(home: Path | str) -> None:

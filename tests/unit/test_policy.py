@@ -10,13 +10,20 @@ from models.control.policy import Action, PolicySettings, Standing, Why, decide,
 from models.control.records import Order
 from models.control.states import OrderKind, OrderState
 from models.money.types import Transfer
-from models.risk.assessment import AccountLists, Assessment, Band, ListLevel, Reason
+from models.risk.assessment import AccountLists, Assessment, Band, DetectorScore, ListLevel, Reason
 from tests.controlkit import HOUR, T0, order
 
 HOUSE = PolicySettings()
 
 
-def assessment(band: Band = Band.STOP, level: ListLevel = ListLevel.NONE) -> Assessment:
+def ground(code: str, **evidence: float) -> Reason:
+    return Reason(code=code, weight=1.0, zh="可疑", en="suspicious", evidence=dict(evidence))
+
+
+def assessment(
+    band: Band = Band.STOP, level: ListLevel = ListLevel.NONE, *grounds: Reason, **changes: object
+) -> Assessment:
+    whole: dict[str, object] = {"risk": 0.97, "scores": ()} | changes
     return Assessment(
         transfer=Transfer(
             transfer_id="t9",
@@ -27,14 +34,13 @@ def assessment(band: Band = Band.STOP, level: ListLevel = ListLevel.NONE) -> Ass
             amount_fen=123_45,
             occurred_us=T0,
         ),
-        risk=0.97,
         band=band,
-        reasons=(Reason(code="3006", weight=1.0, zh="分散转入", en="scattered in"),),
+        reasons=grounds or (ground("C01", payee_24h_yuan=123.45),),
         features=(),
         feature_set="f1",
         rule_book="r1",
-        scores=(),
         lists=AccountLists(payee=level),
+        **whole,  # type: ignore[arg-type]
     )
 
 
@@ -57,7 +63,52 @@ def test_a_stop_is_limited_to_the_amount_on_the_payees_account_at_the_payees_ban
     assert made.order.victim is not None
     assert (made.order.victim.transfer_id, made.order.victim.amount_fen) == ("t9", 123_45)
     assert made.order.reasons == assessment().reasons
-    assert made.order.method == "direct_credit"
+    assert made.order.method == "inflow_24h"
+
+
+def test_risk_without_a_conclusive_ground_holds_nobodys_money() -> None:
+    risky = assessment(Band.STOP, ListLevel.NONE, ground("M19"), ground("3006"), risk=0.999)
+    made = decide(risky, Standing(), HOUSE, T0)
+    assert (made.action, made.why, made.order) == (Action.WITHHELD, Why.INCONCLUSIVE, None)
+
+
+def test_an_account_for_hire_is_held_for_all_that_came_in_today() -> None:
+    made = decide(assessment(Band.STOP, ListLevel.NONE, ground("C01", payee_24h_yuan=9_000.07)), Standing(), HOUSE, T0)
+    assert made.order is not None
+    assert (made.order.account, made.order.amount_fen, made.order.method) == ("6217", 900_007, "inflow_24h")
+
+
+def test_where_money_leaves_to_a_shop_the_mule_is_stopped_and_not_the_shop() -> None:
+    leaving = assessment(Band.STOP, ListLevel.NONE, ground("M12"), ground("C02", payer_24h_yuan=5_000.0))
+    made = decide(leaving, Standing(), HOUSE, T0)
+    assert made.order is not None
+    assert (made.order.bank, made.order.account, made.order.amount_fen) == ("icbc", "6222", 500_000)
+    assert made.order.order_id != decide(assessment(), Standing(), HOUSE, T0).order.order_id  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("code", ["3004", "3005", "victim_report"])
+def test_what_people_have_named_holds_the_credit_itself(code: str) -> None:
+    named = assessment(Band.STOP, ListLevel.NONE, ground(code), ground("C02", payer_24h_yuan=5_000.0))
+    order_ = decide(named, Standing(), HOUSE, T0).order
+    assert order_ is not None
+    assert (order_.account, order_.amount_fen, order_.method) == ("6217", 123_45, "direct_credit")
+
+
+@pytest.mark.parametrize(
+    ("name", "score", "risk", "acts"),
+    [
+        ("forest", 0.96, 0.96, True),
+        ("forest", 0.94, 0.99, False),
+        ("forest", 0.99, 0.94, False),
+        ("novelty", 0.99, 0.99, False),
+    ],
+)
+def test_only_a_detector_that_learned_from_verdicts_is_taken_at_its_word(
+    name: str, score: float, risk: float, acts: bool
+) -> None:
+    said = (DetectorScore(name, "v1", score),)
+    made = decide(assessment(Band.STOP, ListLevel.NONE, ground("M19"), scores=said, risk=risk), Standing(), HOUSE, T0)
+    assert (made.action is Action.ORDER) is acts
 
 
 def test_same_transfer_same_order() -> None:

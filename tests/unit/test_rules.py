@@ -81,6 +81,17 @@ CASES: dict[str, tuple[dict[str, float], dict[str, float]]] = {
         {"payer_in_fen_7d": 3_000_000},
     ),
     "3008": ({"pair_out_5d": 2, "pair_in_5d": 3}, {"pair_in_5d": 2}),
+    "C01": (
+        NEW | {"payee_taint": 0.5, "payee_quick": 0.9, "payee_in_fen_24h": 900_000, "payee_in_n_1h": 1,
+               "payee_payers_1h": 1, "payee_payers_ever": 1, "payee_since_in_s": 60},
+        {"reverse_s": 60},
+    ),
+    "C02": (
+        NEW | {"cash_channel": 1, "payer_taint": 0.6, "payer_quick": 0.5, "payer_since_in_s": 60,
+               "payer_in_fen_24h": 2_500_000, "payer_in_n_7d": 2, "payer_in_n_1h": 2, "payer_payers_1h": 1,
+               "payer_payers_ever": 1},
+        {"payer_taint": 0.04},
+    ),
 }  # fmt: skip
 
 

@@ -10,11 +10,11 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from models.risk.facts import FACT_INDEX, Facts
-from models.risk.rules import mule, platform, victim
+from models.risk.rules import account, mule, platform, victim
 from models.risk.rules.common import is_new
 from models.risk.rules.settings import RuleSettings, rule_book_version
 
-EDITION: Final = "r6"
+EDITION: Final = "r7"
 """Changes whenever a rule's code does; thresholds have a digest of their own."""
 
 Hit = tuple[int, float]
@@ -79,6 +79,8 @@ RULES: Final = (
     Rule("3006", "gather_3006", platform.gather_3006, Needs.INCOME),
     Rule("3007", "scatter_3007", platform.scatter_3007, Needs.INCOME),
     Rule("3008", "repeated_3008", platform.repeated_3008),
+    Rule("C01", "for_hire", account.for_hire),
+    Rule("C02", "leaves", account.leaves, Needs.INCOME),
 )
 
 

@@ -274,6 +274,31 @@ class Repeated3008(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     each_way: Count = 3
 
 
+class ForHire(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """账户综合评分: the scorecard of both accounts reaches ``score``; ``stake`` lowers the bar for large sums.
+
+    An account that ``acceptor`` others paid before today is no account for hire.
+    """
+
+    weight: Weight = 8.0
+    score: float = 3.0
+    from_fen: Fen = 30_000
+    stake: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.3
+    acceptor: Count = 10
+
+
+class Leaves(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same card says that suspected money (a share ``taint``), in for ``within_s``, leaves to an acceptor."""
+
+    weight: Weight = 8.0
+    score: float = 3.0
+    from_fen: Fen = 30_000
+    stake: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.3
+    acceptor: Count = 10
+    taint: Share = 0.05
+    within_s: Seconds = 86_400
+
+
 class Grey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Account on the suspicious list (platform code 2): enhanced check."""
 
@@ -320,6 +345,8 @@ class RuleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     gather_3006: Gather3006 = Gather3006()
     scatter_3007: Scatter3007 = Scatter3007()
     repeated_3008: Repeated3008 = Repeated3008()
+    for_hire: ForHire = ForHire()
+    leaves: Leaves = Leaves()
     grey: Grey = Grey()
 
 

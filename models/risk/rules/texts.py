@@ -85,6 +85,8 @@ EVIDENCE: Final[dict[str, Callable[[Facts], Number]]] = {
     "payer_proven": _whole("payer_proven_received"),
     "pair_out": _whole("pair_out_5d", 1),
     "pair_in": _whole("pair_in_5d"),
+    "payee_24h_yuan": _yuan("payee_in_fen_24h", "amount_fen"),
+    "payer_24h_yuan": _yuan("payer_in_fen_24h"),
 }
 """How each quoted number is read from the facts."""
 
@@ -230,6 +232,18 @@ TEXTS: Final[dict[str, Wording]] = {
     "3008": _say(
         "重复交易：5 个工作日内向对方付款 {pair_out} 笔、收款 {pair_in} 笔",
         "repeated: {pair_out} payments to and {pair_in} from one counterparty in 5 working days",
+    ),
+    "C01": _say(
+        "综合双方账户，收款方疑似出租出借账户：24 小时内入账 {payee_24h_yuan} 元（含本笔 {amount_yuan} 元），"
+        "首次付款方 {strangers} 个，收款后快速转出比例 {payee_quick}，可疑资金占 {payee_taint}",
+        "all that is known of both says that the payee is for hire: {payee_24h_yuan} yuan in 24 h (this one "
+        "{amount_yuan}), {strangers} first-time payers, quick share {payee_quick}, suspected share {payee_taint}",
+    ),
+    "C02": _say(
+        "付款方疑似出租出借账户，正向商户、取现等渠道转出：24 小时内入账 {payer_24h_yuan} 元，可疑资金占 {taint}，"
+        "入账 {since_in_s} 秒后转出 {amount_yuan} 元",
+        "the payer seems for hire, and money leaves to an acceptor: {payer_24h_yuan} yuan came in within 24 h, share "
+        "{taint} suspected; {amount_yuan} yuan leave {since_in_s} s after a credit",
     ),
 }
 
