@@ -133,7 +133,8 @@ class Watch:
                 self._begun.pop(role, None)
             elif self._begun.get(role) is not evidence:
                 self._shadows[role], self._begun[role] = Shadow(), evidence
-            SHADOW_LOSS_GAP.labels(role).set(evidence.mean if evidence is not None else 0.0)
+            if evidence is None:
+                SHADOW_LOSS_GAP.labels(role).set(0.0)
         SHADOW_ON_TRIAL.set(self.contest.on_trial)
         DRIFT_ALARM.labels(FALLBACK).set(self.contest.apart)
 
@@ -151,13 +152,14 @@ class Watch:
 
     def _rival(self, role: Role, panel: TrainedPanel) -> RivalReport:
         evidence = self.contest.evidence[role]
+        gap = evidence.verdict()
         return RivalReport(
             role=role,
             version=panel.version,
             labelled_frauds=evidence.frauds,
             labelled_honest=evidence.honest,
-            loss_gap=evidence.mean,
-            loss_gap_error=evidence.error,
+            loss_gap=gap.mean,
+            loss_gap_error=gap.error,
             figures=self._shadows[role].figures(),
         )
 
@@ -169,6 +171,7 @@ class Watch:
         draft.replace(path)
         for rival in report.rivals:
             figures = rival.figures
+            SHADOW_LOSS_GAP.labels(rival.role).set(rival.loss_gap)
             log.info(
                 "shadow",
                 rival=rival.role,

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from math import sqrt
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from models.risk.columns import FEATURE_INDEX
+from models.risk.learning.trials import log_loss
 from models.risk.panel import TrainedPanel, panel_from_snapshot
 from models.risk.snapshot import encode_state
 
@@ -26,6 +27,12 @@ Bools = npt.NDArray[np.bool_]
 RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
 RISK_FLOOR: Final = 1e-9
 """Risks are kept this far from 0 and 1 before their logarithm is taken; the last decimal of a risk."""
+
+LABELS_KEPT: Final = 20_000
+"""Labels kept of one comparison; of more, honest ones are thinned out."""
+
+SHIFT_LIMIT: Final = 40.0
+HALVINGS: Final = 50
 
 DAY_US: Final = 86_400_000_000
 
@@ -64,43 +71,65 @@ DEFAULT_CONTEST: Final = ContestSettings()
 
 
 class Evidence(msgspec.Struct):
-    """Sums over labels: how much more a rival lost than the champion. Negative means the rival is better."""
+    """Logits of champion and rival on labels, and what the difference in loss comes to."""
 
-    frauds: int = 0
-    honest: int = 0
-    weight: float = 0.0
-    gap: float = 0.0
-    squares: float = 0.0
-    """Sum of squared weights,"""
-    squares_gap: float = 0.0
-    """times gap,"""
-    squares_gap2: float = 0.0
-    """times gap squared."""
-    rival_loss: float = 0.0
+    fraud: list[bool] = []
+    weight: list[float] = []
+    """How many transfers each label stands for."""
+    champion: list[float] = []
+    rival: list[float] = []
 
     def add(self, champion: Floats, rival: Floats, fraud: Bools, weights: Floats) -> None:
-        """Take both losses (n) on labelled transfers, and how many transfers each stands for."""
-        gaps, squares = rival - champion, weights**2
-        self.frauds += int(fraud.sum())
-        self.honest += int((~fraud).sum())
-        self.weight += float(weights.sum())
-        self.gap += float((weights * gaps).sum())
-        self.squares += float(squares.sum())
-        self.squares_gap += float((squares * gaps).sum())
-        self.squares_gap2 += float((squares * gaps**2).sum())
-        self.rival_loss += float((weights * rival).sum())
+        """Take both logits (n) of labelled transfers, and how many transfers each stands for."""
+        self.fraud += fraud.tolist()
+        self.weight += weights.tolist()
+        self.champion += champion.tolist()
+        self.rival += rival.tolist()
+        if len(self.fraud) > LABELS_KEPT:
+            self._thin()
+
+    def _thin(self) -> None:
+        """Keep every second honest label, which then stands for two."""
+        fraud = np.array(self.fraud)
+        kept = fraud | (np.cumsum(~fraud) % 2 == 1)
+        weights = np.where(fraud, 1.0, 2.0) * np.array(self.weight)
+        self.fraud, self.weight = fraud[kept].tolist(), weights[kept].tolist()
+        self.champion, self.rival = np.array(self.champion)[kept].tolist(), np.array(self.rival)[kept].tolist()
 
     @property
-    def mean(self) -> float:
-        """Mean log loss of the rival less that of the champion; 0 before any label."""
-        return self.gap / self.weight if self.weight else 0.0
+    def frauds(self) -> int:
+        """Labelled frauds."""
+        return sum(self.fraud)
 
     @property
-    def error(self) -> float:
-        """Standard error of `mean`."""
-        mean = self.mean
-        spread = self.squares_gap2 - 2.0 * mean * self.squares_gap + mean**2 * self.squares
-        return sqrt(max(spread, 0.0)) / self.weight if self.weight else 0.0
+    def honest(self) -> int:
+        """Labelled honest transfers that are kept."""
+        return len(self.fraud) - sum(self.fraud)
+
+    def verdict(self) -> Gap:
+        """Return how much more the rival loses than the champion, both at the labels' own share of fraud.
+
+        Frauds get their label at once, honest transfers when nobody has doubted them for
+        long, so the mix of fresh labels says nothing of the level of risk. Each side's
+        logits are therefore shifted to that mix before losses are compared (an
+        intercept is fitted), so that only what tells fraud from honest counts.
+        """
+        if not self.frauds or not self.honest:
+            return Gap(0.0, 0.0, 0.0)
+        fraud, weights = np.array(self.fraud), np.array(self.weight)
+        champion, rival = (_shifted_losses(np.array(side), fraud, weights) for side in (self.champion, self.rival))
+        gaps, total = rival - champion, float(weights.sum())
+        mean = float((weights * gaps).sum()) / total
+        error = sqrt(float((weights**2 * (gaps - mean) ** 2).sum())) / total
+        return Gap(mean, error, float((weights * rival).sum()) / total)
+
+
+class Gap(NamedTuple):
+    """Mean log loss of a rival less that of the champion, its standard error, and the rival's mean log loss."""
+
+    mean: float
+    error: float
+    rival_loss: float
 
 
 class ContestState(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,9 +187,9 @@ class Contest:
     def judge(self, rows: Floats, fraud: Bools, weights: Floats, at_us: int) -> Outcome | None:
         """Take labels that nobody has learned yet (n x features, n, n) and return what they decide, if anything."""
         if len(rows) and self.rivals:
-            champion = losses(self.champion, rows, fraud)
+            champion = logits(self.champion, rows)
             for role, panel in self.rivals.items():
-                self.evidence[role].add(champion, losses(panel, rows, fraud), fraud, weights)
+                self.evidence[role].add(champion, logits(panel, rows), fraud, weights)
         return self._guarded() or self._tried(at_us)
 
     def dump(self) -> ContestState:
@@ -204,8 +233,8 @@ class Contest:
         """Fall back to the last good panel if the champion is clearly worse; else the champion is the last good one."""
         if not self._enough(Role.LAST_GOOD):
             return None
-        found, settings = self.evidence[Role.LAST_GOOD], self._settings
-        worse = -found.gap > settings.harm * found.rival_loss and -found.mean > settings.clearly * found.error
+        gap, settings = self.evidence[Role.LAST_GOOD].verdict(), self._settings
+        worse = -gap.mean > settings.harm * gap.rival_loss and -gap.mean > settings.clearly * gap.error
         if not worse:
             self._enter(Role.LAST_GOOD, self.champion)
             return None
@@ -222,7 +251,7 @@ class Contest:
         enough = self._enough(Role.CHALLENGER)
         if not enough and at_us - self._since_us < self._settings.longest_trial_us:
             return None
-        challenger, better = self.rivals[Role.CHALLENGER], self.evidence[Role.CHALLENGER].mean <= 0.0
+        challenger, better = self.rivals[Role.CHALLENGER], self.evidence[Role.CHALLENGER].verdict().mean <= 0.0
         self._leave(Role.CHALLENGER)
         if not (enough and better):
             return Outcome.REJECTED
@@ -231,8 +260,19 @@ class Contest:
         return Outcome.PROMOTED
 
 
-def losses(panel: TrainedPanel, rows: Floats, fraud: Bools) -> Floats:
-    """Return the logarithmic loss of a panel's risk on each labelled transfer (n)."""
+def logits(panel: TrainedPanel, rows: Floats) -> Floats:
+    """Return the log-odds of a panel's risk on each transfer (n)."""
     risks = np.clip(np.array(panel.score(rows, rows[:, RULE_RISK]).risks), RISK_FLOOR, 1.0 - RISK_FLOOR)
-    found: Floats = -np.log(np.where(fraud, risks, 1.0 - risks))
+    found: Floats = np.log(risks) - np.log1p(-risks)
     return found
+
+
+def _shifted_losses(values: Floats, fraud: Bools, weights: Floats) -> Floats:
+    """Return log losses (n) of logits after the one shift that makes their mean risk the share of fraud."""
+    share = float(weights[fraud].sum() / weights.sum())
+    low, high = -SHIFT_LIMIT, SHIFT_LIMIT
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2.0
+        mean = float((weights / (1.0 + np.exp(-(values + middle)))).sum() / weights.sum())
+        low, high = (middle, high) if mean < share else (low, middle)
+    return log_loss(values + (low + high) / 2.0, fraud)

@@ -26,10 +26,15 @@ from models.risk.panel import (
     TrainedPanel,
 )
 from models.risk.scorer import RULES_ONLY, Scorer
-from models.risk.wording import COLUMNS, NAMES_ZH, in_words
+from models.risk.wording import COLUMNS, NAMES_ZH, in_words, time_in_words
 
 RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
 MOST_CONTRIBUTIONS: Final = 8
+HOUR_SIN: Final = FEATURE_INDEX["hour_sin"]
+HOUR_COS: Final = FEATURE_INDEX["hour_cos"]
+"""The time of day is two features and one thing to a person."""
+
+MOST_TIMES: Final = 1_000
 SMALL: Final = 0.02
 """Contributions to the log-odds below this are not worth a sentence."""
 
@@ -141,6 +146,8 @@ def _after_lists(assessment: Assessment, risk: float, scorer: Scorer) -> tuple[t
 
 def _contributions(row: Rows, panel: TrainedPanel, most: int) -> tuple[Contribution, ...]:
     parts = log_odds_parts(row, panel)
+    parts[HOUR_SIN] += parts[HOUR_COS]
+    parts[HOUR_COS] = 0.0
     order = np.argsort(-np.abs(parts), kind="stable")[:most]
     usual = panel.state.linear.means if panel.state.linear is not None else None
     return tuple(_contribution(int(place), parts, row, usual) for place in order if abs(parts[place]) >= SMALL)
@@ -178,17 +185,24 @@ def _cold_parts(row: Rows, panel: TrainedPanel) -> npt.NDArray[np.float64]:
 def _contribution(place: int, parts: Rows, row: Rows, usual: Rows | None) -> Contribution:
     column = COLUMNS[FEATURE_NAMES[place]]
     weight = float(parts[place])
-    zh, en = in_words(column, float(row[place]))
+    if place == HOUR_SIN:
+        usual, (zh, en) = None, time_in_words(float(row[HOUR_SIN]), float(row[HOUR_COS]))
+    else:
+        zh, en = in_words(column, float(row[place]))
     sense = ("升高", "raises") if weight > 0 else ("降低", "lowers")
     zh = f"{NAMES_ZH[column.name]}为{zh}"
     en = f"{column.meaning}: {en}"
     if usual is not None:
         usual_zh, usual_en = in_words(column, float(usual[place]))
         zh, en = f"{zh}（通常{usual_zh}）", f"{en} (usually {usual_en})"
-    odds = exp(min(abs(weight), 20.0))
+    odds_zh, odds_en = _times(abs(weight))
     return Contribution(
-        column.name,
-        round(weight, 4),
-        f"{zh}，{sense[0]}风险{odds:.1f}倍",
-        f"{en}, {sense[1]} the odds {odds:.1f} times",
+        column.name, round(weight, 4), f"{zh}，{sense[0]}风险{odds_zh}", f"{en}, {sense[1]} the odds {odds_en}"
     )
+
+
+def _times(log_odds: float) -> tuple[str, str]:
+    """Return a factor of odds in words; beyond `MOST_TIMES` the number would say nothing."""
+    if log_odds > log(MOST_TIMES):
+        return f"{MOST_TIMES}倍以上", f"more than {MOST_TIMES} times"
+    return f"{exp(log_odds):.1f}倍", f"{exp(log_odds):.1f} times"

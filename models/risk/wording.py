@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, expm1
+from math import atan2, exp, expm1, tau
 from typing import Final
 
 from models.risk.columns import NEVER, Feature, all_columns
@@ -50,7 +50,7 @@ over_max 金额与历史最大额之比
 
 _OTHER_ZH: Final = """
 amount 本笔金额
-hour_sin 一天中的时刻（正弦）
+hour_sin 一天中的时刻
 hour_cos 一天中的时刻（余弦）
 night 凌晨0-5点
 round 整数金额
@@ -122,6 +122,17 @@ def in_words(column: Feature, value: float) -> tuple[str, str]:
         column.scale, ("", "")
     )
     return text + zh, text + en
+
+
+def time_in_words(sine: float, cosine: float) -> tuple[str, str]:
+    """Return the time of day in Asia/Shanghai of its two features, to the minute.
+
+    >>> time_in_words(1.0, 0.0)
+    ('06:00', '06:00')
+    """
+    minutes = round(atan2(sine, cosine) / tau * 1440) % 1440
+    text = f"{minutes // 60:02d}:{minutes % 60:02d}"
+    return text, text
 
 
 def _told(scale: str, value: float) -> tuple[str, str]:

@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.risk.contest import Contest, ContestSettings, Evidence, Outcome, Role, losses
+from models.risk.contest import LABELS_KEPT, Contest, ContestSettings, Evidence, Gap, Outcome, Role, logits
 from models.risk.learning.boosting import grow
 from models.risk.learning.learner import Learner
-from models.risk.learning.trials import is_worse
+from models.risk.learning.trials import log_loss
 from models.risk.panel import TrainedPanel, panel_from_state
 from tests.learnkit import SMALL, made_up
 
@@ -162,15 +162,42 @@ def test_a_restored_contest_goes_on_and_a_restart_promotes_nobody(
         assert each.champion.version == good.version
 
 
-def test_sums_give_the_same_error_as_the_labels_themselves(good: TrainedPanel, bad: TrainedPanel) -> None:
+def gap_of(champion: np.ndarray, rival: np.ndarray, fraud: np.ndarray, weights: np.ndarray) -> Gap:
+    found = Evidence()
+    for part in (slice(0, 200), slice(200, None)):
+        found.add(champion[part], rival[part], fraud[part], weights[part])
+    return found.verdict()
+
+
+def test_only_what_tells_fraud_from_honest_counts_not_the_level(good: TrainedPanel, bad: TrainedPanel) -> None:
+    """Fresh labels hold too many frauds: a panel must not win because its risks are higher all over."""
     features, fraud = made_up(500, seed=14)
     weights = np.random.default_rng(1).uniform(0.5, 4.0, len(features))
-    champion, rival = losses(good, features, fraud), losses(bad, features, fraud)
+    champion, rival = logits(good, features), logits(bad, features)
+    plain = gap_of(champion, rival, fraud, weights)
+    assert plain.mean > 2.0 * plain.error > 0.0
+    assert gap_of(champion, champion + 3.0, fraud, weights).mean == pytest.approx(0.0, abs=1e-9)
+    assert gap_of(champion - 2.0, rival + 1.0, fraud, weights) == pytest.approx(plain)
+    assert gap_of(rival, champion, fraud, weights).mean == pytest.approx(-plain.mean)
+
+
+def test_the_shift_is_the_intercept_of_a_logistic_regression(good: TrainedPanel) -> None:
+    features, fraud = made_up(2_000, seed=15)
+    values = logits(good, features)
+    found = gap_of(values, np.zeros(len(values)), fraud, np.ones(len(values)))
+    share = fraud.mean()
+    no_knowledge = -(share * np.log(share) + (1 - share) * np.log(1 - share))
+    assert found.rival_loss == pytest.approx(no_knowledge)
+    best = min(float(log_loss(values + shift, fraud).mean()) for shift in np.linspace(-10, 10, 2_001))
+    assert found.rival_loss - found.mean == pytest.approx(best, abs=1e-5)
+
+
+def test_evidence_is_bounded_and_still_stands_for_all() -> None:
+    rng = np.random.default_rng(2)
     found = Evidence()
-    for part in (slice(0, 200), slice(200, 500)):
-        found.add(champion[part], rival[part], fraud[part], weights[part])
-    gaps = rival - champion
-    mean = np.average(gaps, weights=weights)
-    assert found.mean == pytest.approx(mean)
-    assert found.error == pytest.approx(np.sqrt((weights**2 * (gaps - mean) ** 2).sum()) / weights.sum())
-    assert is_worse(gaps, weights) == (found.mean > 2.0 * found.error)
+    for _ in range(30):
+        fraud = rng.random(2_000) < 0.001
+        found.add(rng.normal(size=2_000), rng.normal(size=2_000), fraud, np.ones(2_000))
+    assert len(found.fraud) <= LABELS_KEPT
+    assert sum(found.weight) == pytest.approx(60_000, rel=0.01)
+    assert len({len(found.fraud), len(found.weight), len(found.champion), len(found.rival)}) == 1

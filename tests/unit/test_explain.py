@@ -158,3 +158,19 @@ def test_another_rule_book_is_said_not_guessed(panel):
     assert not found.complete
     assert found.agrees
     assert "risk" not in {check.name for check in found.checks}
+
+
+def test_the_time_of_day_is_one_thing_to_a_person_and_no_factor_is_absurd(panel):
+    rows, _ = made_up(20, seed=10)
+    angle = 2 * np.pi * (3 * 60 + 23) / 1440
+    rows[:, FEATURE_INDEX["hour_sin"]] = np.round(np.sin(angle), 4)
+    rows[:, FEATURE_INDEX["hour_cos"]] = np.round(np.cos(angle), 4)
+    rows[:, FEATURE_INDEX["rule_risk"]] = 0.999
+    cold = TrainedPanel(msgspec.structs.replace(panel.state, linear=None, forest=None), version="x")
+    for row in rows:
+        told = explain(assessed(panel, row), panel, most=len(row)).contributions
+        assert "hour_cos" not in {part.feature for part in told}
+        assert all("03:23" in part.zh and "03:23" in part.en for part in told if part.feature == "hour_sin")
+        (rule,) = [part for part in explain(assessed(cold, row), cold).contributions if part.feature == "rule_risk"]
+        assert "1000倍以上" in rule.zh
+        assert "more than 1000 times" in rule.en
