@@ -44,6 +44,7 @@ Floats = npt.NDArray[np.float64]
 
 CACHE: Final = Path(".run") / "ablation"
 BUDGET: Final = 0.005
+MARK: Final = "<!-- ablation -->"
 RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
 ARRAYS: Final = ("facts", "features", "times", "fraud")
 
@@ -210,12 +211,19 @@ def table(findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
+def put_into(page: Path, text: str) -> None:
+    """Replace what is between the two `MARK` lines of a page; raise ``ValueError`` without two."""
+    before, _, after = page.read_text(encoding="utf-8").split(MARK)
+    page.write_text(f"{before}{MARK}\n{text}\n{MARK}{after}", encoding="utf-8")
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run all variants of all files, print findings as they come and the table at the end."""
     parser = argparse.ArgumentParser(prog="python -m bench.ablation", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--days", type=float, default=1.0, help="labels come after so many days")
+    parser.add_argument("--into", type=Path, help="page whose table, between two marks, is replaced")
     options = parser.parse_args(arguments)
     delay_us = int(options.days * DAY_US)
     with ProcessPoolExecutor(options.processes) as pool:
@@ -232,6 +240,8 @@ def main(arguments: Sequence[str]) -> int:
             sys.stdout.write(msgspec.json.encode(findings[-1]).decode() + "\n")
             sys.stdout.flush()
     sys.stdout.write("\n" + table(findings) + "\n")
+    if options.into is not None:
+        put_into(options.into, table(findings))
     return 0
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bench.ablation import Finding, Kept, keep, load, risks_of, sides_of, table
+from bench.ablation import MARK, Finding, Kept, keep, load, put_into, risks_of, sides_of, table
 from bench.ablation_variants import GROUPS, Variant, group_of, labelled_variants, members, unlabelled_variants
 from models.risk.features import FEATURE_INDEX, FEATURE_NAMES
 from simulators.csvfile import simulate_csv
@@ -81,3 +81,11 @@ def test_the_table_has_a_line_for_each_variant_and_columns_for_each_set():
         "| everything | none | 0.500 | 25.0 % | | |",
         "| everything | 1 d | | | 0.750 | 50.0 % |",
     ]
+
+
+def test_a_new_table_takes_the_place_of_the_old_one(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{MARK}\nold\n{MARK}\nafter\n")
+    for text in ("| a |", "| b |"):
+        put_into(page, text)
+    assert page.read_text() == f"before\n{MARK}\n| b |\n{MARK}\nafter\n"
