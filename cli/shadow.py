@@ -20,7 +20,7 @@ SHOWN: Final = 20
 WORDS: Final = {
     "zh": {
         "champion": "{at} 在用模型 {version}",
-        "trial": "有挑战者在试用，在用模型保持不变",
+        "trial": "有挑战者在试用，在用模型保留自己的树",
         "fallback": "已退回到最后的良好模型，学习结果只做对比",
         "alone": "没有可比的模型",
         "challenger": "挑战者 {version}",
@@ -37,7 +37,7 @@ WORDS: Final = {
     },
     "en": {
         "champion": "{at} in service: {version}",
-        "trial": "a challenger is on trial; the panel in service stays as it is",
+        "trial": "a challenger is on trial; the panel in service keeps its own trees",
         "fallback": "fallen back to the last good panel; what is learned is only compared",
         "alone": "nothing to compare with",
         "challenger": "challenger {version}",

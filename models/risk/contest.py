@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from models.risk.columns import FEATURE_INDEX
 from models.risk.learning.trials import log_loss
-from models.risk.panel import TrainedPanel, panel_from_snapshot
+from models.risk.panel import TrainedPanel, panel_from_snapshot, panel_from_state
 from models.risk.snapshot import encode_state
 
 Floats = npt.NDArray[np.float64]
@@ -157,15 +157,21 @@ class Contest:
 
     @property
     def on_trial(self) -> bool:
-        """Whether a challenger is on trial; the champion stays as it is for so long."""
+        """Whether a challenger is on trial."""
         return Role.CHALLENGER in self.rivals
 
     def follow(self, panel: TrainedPanel) -> None:
-        """Take what the learner has learned online: into the champion, or into the challenger while on trial."""
+        """Take what the learner has learned online, but for what is on trial.
+
+        While new trees are on trial the champion keeps its own trees and their weights.
+        Once the learner has lost its place, nothing of it reaches the champion.
+        """
         if self.on_trial:
             self.rivals[Role.CHALLENGER] = panel
-        elif not self.apart:
-            self.champion = panel
+        if not self.apart:
+            own = self.champion.state
+            kept = {"forest": own.forest, "blend": own.blend} if self.on_trial else {}
+            self.champion = panel_from_state(msgspec.structs.replace(panel.state, **kept)) if kept else panel
 
     def refitted(self, panel: TrainedPanel, at_us: int) -> None:
         """Take the learner's panel with new trees: on trial, or at once where there have been none.

@@ -236,15 +236,15 @@ def test_a_champion_gone_bad_falls_back_and_only_a_won_trial_ends_the_alarm(
 def test_a_restart_during_a_trial_puts_nothing_into_service(
     bench: Bench, labelled: Labelled, address: str, bad: ForestState
 ) -> None:
-    serving = bench.trainer.watch.contest.champion.version
+    serving = forest_of(bench.trainer.watch.contest.champion)
     bench.trainer.adopt(bad)
     labelled.verdicts(100, seed=11)
     bench.trainer.save()
     bench.start()
     contest = bench.trainer.watch.contest
     assert contest.on_trial
-    assert contest.champion.version == serving
+    assert forest_of(contest.champion) == serving
     bench.trainer.publish()
-    assert last_version(bench, address) == serving
+    assert published(bench, address)[-1] == serving
     labelled.until(lambda: not bench.trainer.watch.contest.on_trial, seed=500)
     assert bad.version not in published(bench, address)

@@ -133,16 +133,31 @@ def test_a_champion_like_the_last_good_one_never_falls_back(good: TrainedPanel) 
     assert contest.champion is good
 
 
-def test_while_on_trial_online_learning_goes_to_the_challenger(good: TrainedPanel, bad: TrainedPanel) -> None:
+def test_while_on_trial_online_learning_reaches_both_but_not_the_trees(good: TrainedPanel, bad: TrainedPanel) -> None:
     contest = Contest(good, settings=LIMITS)
-    moved = panel_from_state(
-        msgspec.structs.replace(bad.state, blend=msgspec.structs.replace(bad.state.blend, intercept=0.1))
-    )
-    contest.follow(moved)
-    assert contest.champion is moved
     contest.refitted(bad, 0)
-    contest.follow(good)
-    assert (contest.champion, contest.rivals[Role.CHALLENGER]) == (moved, good)
+    linear = msgspec.structs.replace(bad.state.linear, bias=bad.state.linear.bias + 1.0)
+    moved = panel_from_state(msgspec.structs.replace(bad.state, linear=linear))
+    contest.follow(moved)
+    assert contest.rivals[Role.CHALLENGER] is moved
+    champion = contest.champion.state
+    assert champion.linear.bias == linear.bias
+    assert (champion.forest.version, champion.blend.version) == (good.state.forest.version, good.state.blend.version)
+
+
+def test_outside_a_trial_online_learning_serves_unless_the_learner_has_lost(
+    treeless: TrainedPanel, good: TrainedPanel, bad: TrainedPanel
+) -> None:
+    contest = Contest(good, settings=LIMITS)
+    contest.follow(bad)
+    assert contest.champion is bad
+    fallen = Contest(treeless, settings=LIMITS)
+    fallen.refitted(bad, 0)
+    judged(fallen, 600)
+    for panel in (good, bad):
+        fallen.follow(panel)
+        assert fallen.champion is treeless
+        fallen.challenge(panel, 0)
 
 
 def test_a_restored_contest_goes_on_and_a_restart_promotes_nobody(
