@@ -70,3 +70,6 @@ class TrainerSettings(StreamSettings):
     maturity_s: float = Field(
         default=86_400.0, ge=0, description="World time after which a transfer nobody doubted counts as honest."
     )
+    niceness: int = Field(
+        default=10, ge=0, le=19, description="How far the trainer gives way to the critical path on its machine."
+    )

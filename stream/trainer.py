@@ -7,6 +7,7 @@ the last save was; without the file it learns anew from what the topics still ho
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -44,6 +45,7 @@ log = structlog.get_logger(__name__)
 SEED: Final = 20_240_101
 BATCH_MAX: Final = 500
 BATCH_WAIT_S: Final = 0.2
+FETCH_BYTES: Final = 256 * 1024
 SAVE_EVERY_S: Final = 300.0
 """A learner's state is some 60 MB when it has seen much."""
 
@@ -64,6 +66,7 @@ def run_trainer(settings: TrainerSettings) -> int:
     """Run the trainer until SIGTERM or SIGINT; return an exit code of `stream.exitcodes`."""
     configure_logging("trainer", settings.log_level)
     quiet_engine()
+    os.nice(settings.niceness)
     if not settings.snapshot_key.get_secret_value():
         log.error("the trainer needs SLUICE_SNAPSHOT_KEY to sign its snapshots")
         return ExitCode.MISCONFIGURED
@@ -288,6 +291,9 @@ def _reader(broker: str) -> Consumer:
             "group.id": "sluice-trainer",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
+            # It is in no hurry: an answer for every record would cost the broker more than the work costs here.
+            "fetch.min.bytes": FETCH_BYTES,
+            "fetch.wait.max.ms": int(BATCH_WAIT_S * 1000),
             "log_level": 2,
         }
     )
