@@ -18,6 +18,7 @@ from models.risk.columns import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET
 from models.risk.panel import (
     COLD_INTERCEPT,
     COLD_RULE,
+    COLD_TAINT,
     PANEL,
     RULE_FLOOR,
     RULE_INTERCEPT,
@@ -174,10 +175,13 @@ def _cold_parts(row: Rows, panel: TrainedPanel) -> npt.NDArray[np.float64]:
     surprises = panel.novelty.surprises(row[None, :])[0]
     novelty = float(panel.novelty.score(row[None, :])[0])
     floor = log(RULE_FLOOR / (1.0 - RULE_FLOOR))
-    surprising = exp(COLD_INTERCEPT + COLD_RULE * (rules + floor) + novelty)
+    taint = {column: weight * float(row[column]) for column, weight in COLD_TAINT.items()}
+    surprising = exp(COLD_INTERCEPT + COLD_RULE * (rules + floor) + novelty + sum(taint.values()))
     share = surprising / (surprising + exp(RULE_INTERCEPT + RULE_SLOPE * (rules + floor)))
     if surprises.sum() > 0.0:
         parts[panel.novelty.columns] = share * novelty * surprises / surprises.sum()
+    for column, tainted in taint.items():
+        parts[column] += share * tainted
     parts[RULE_RISK] += share * COLD_RULE * rules + (1.0 - share) * RULE_SLOPE * rules
     return parts
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from models.risk.assessment import DetectorScore
 from models.risk.calibration import blend_logits, sigmoid
 from models.risk.detectors import Forest, Linear, Novelty
-from models.risk.features import FEATURE_NAMES, FEATURE_SET, ln
+from models.risk.features import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET, ln
 from models.risk.snapshot import PanelState, SnapshotError, decode_state, digest_of, encode_state
 
 Rows = npt.NDArray[np.float64]
@@ -23,8 +23,12 @@ RULE_FLOOR: Final = 0.002
 """Rules' risks are kept this far from 0 and 1 before their logit is taken."""
 
 COLD_INTERCEPT: Final = -6.0
-COLD_RULE: Final = 0.15
-"""Logit of the label-free score: intercept + rule * logit(rules' risk) + surprise; the top 0.1 % get about 0.7."""
+COLD_RULE: Final = 0.5
+COLD_TAINT: Final = {FEATURE_INDEX["payer_taint"]: 3.0, FEATURE_INDEX["payee_taint"]: 2.0}
+"""Logit of the label-free score: intercept + rule * logit(rules' risk) + surprise + taint (by feature column).
+
+Money that came in under suspicion is what the next tier moves, whatever the transfer itself looks like.
+"""
 
 RULE_SLOPE: Final = 2.0
 RULE_INTERCEPT: Final = -2.5
@@ -90,7 +94,7 @@ class TrainedPanel:
         """Return each member's logits; 0 for one that has not begun."""
         novelty = self.novelty.score(rows) if self.novelty is not None else np.zeros(len(rows))
         logits = np.zeros((len(rows), 3))
-        logits[:, 0] = cold_logits(rule_risks, novelty)
+        logits[:, 0] = cold_logits(rows, rule_risks, novelty)
         if self.linear is not None:
             logits[:, 1] = self.linear.score(rows)
         if self.forest is not None:
@@ -119,16 +123,19 @@ class TrainedPanel:
         return list(zip(*columns, strict=True))
 
 
-def cold_logits(rule_risks: npt.NDArray[np.float64], novelty: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the logits before any label, from the rules' risks and the surprise (each n).
+def cold_logits(
+    rows: Rows, rule_risks: npt.NDArray[np.float64], novelty: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the logits before any label, from features (n x f), the rules' risks and the surprise (each n).
 
-    The odds of "looks as risky as hardly any transfer" and of "rules fire hard"
-    are added. Constants hold over several simulated worlds and the open set;
+    The odds of "looks as risky as hardly any transfer, with suspected money" and
+    of "rules fire hard" are added. Constants hold over several simulated worlds and the open set;
     with a rare fraud they are too high, which the first labels correct.
     """
     risks = np.clip(rule_risks, RULE_FLOOR, 1.0 - RULE_FLOOR)
     rules = ln(risks) - ln(1.0 - risks)
-    surprising = np.exp(COLD_INTERCEPT + COLD_RULE * rules + novelty)
+    taint = sum(weight * rows[:, column] for column, weight in COLD_TAINT.items())
+    surprising = np.exp(COLD_INTERCEPT + COLD_RULE * rules + novelty + taint)
     return ln(surprising + np.exp(RULE_INTERCEPT + RULE_SLOPE * rules))
 
 
