@@ -24,7 +24,7 @@ RULE_FLOOR: Final = 0.002
 
 COLD_INTERCEPT: Final = -6.0
 COLD_RULE: Final = 0.5
-COLD_TAINT: Final = {FEATURE_INDEX["payer_taint"]: 3.0, FEATURE_INDEX["payee_taint"]: 2.0}
+COLD_TAINT: Final = {FEATURE_INDEX["payer_taint"]: 4.0, FEATURE_INDEX["payee_taint"]: 3.0}
 """Logit of the label-free score: intercept + rule * logit(rules' risk) + surprise + taint (by feature column).
 
 Money that came in under suspicion is what the next tier moves, whatever the transfer itself looks like.
