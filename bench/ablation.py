@@ -25,6 +25,7 @@ from sklearn.metrics import average_precision_score
 
 from bench.ablation_variants import RULES_LEFT_OUT, Variant, labelled_variants, unlabelled_variants
 from models.money.types import AccountId
+from models.risk.columns import RULE_RISK
 from models.risk.evaluation import alerts
 from models.risk.features import FEATURE_INDEX, features_of, matrix_of
 from models.risk.learning.learner import DEFAULT_LEARNING, Learner
@@ -45,7 +46,6 @@ Floats = npt.NDArray[np.float64]
 CACHE: Final = Path(".run") / "ablation"
 BUDGET: Final = 0.005
 MARK: Final = "<!-- ablation -->"
-RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
 ARRAYS: Final = ("facts", "features", "times", "fraud")
 
 

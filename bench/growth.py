@@ -25,9 +25,9 @@ from bench.path import Path, Record, batches
 from bench.traffic import Traffic
 from models.risk.panel import panel_from_snapshot
 from models.risk.scorer import Scorer
-from stream.app import GC_THRESHOLDS
 from stream.tables import decode_state
 from telemetry.clock import wall_us
+from telemetry.garbage import collect_rarely
 
 ACCOUNTS: Final = (10_000, 100_000, 1_000_000, 5_000_000)
 FEW, MANY = "10000", "1000000"
@@ -141,9 +141,7 @@ def measure_size(order: Order, pid: int) -> Size:
     for key, state in peopled(order.accounts, order.states):
         path.put(key, decode_state(state) if order.decoded else state)
     filled_s, grown = time.monotonic() - began, rss_bytes(pid) - before
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_rarely()
     strangers = Strangers("growth", order.accounts, after_us=order.after_us, seed=SEED)
     warm = batches(path.transfers(strangers.take(int(order.transfers * WARM_SHARE))))
     measured = batches(path.transfers(strangers.take(order.transfers)))

@@ -38,13 +38,12 @@ from simulators.labels import Selection
 from simulators.replay_engine import Engine, EngineSettings
 from simulators.replay_record import Recorder, Story
 from simulators.transferfile import TransferFile, digest_of_file, read_cases
+from telemetry.garbage import collect_rarely
 
 DAY_US: Final = 86_400_000_000
 LAST_SHARE: Final = 0.4
 FIRST_SKIPPED: Final = 0.05
 PROGRESS_EVERY_S: Final = 0.5
-GC_THRESHOLDS: Final = (50_000, 20, 100)
-"""Those of a scoring worker: profiles are acyclic, so looking through them for cycles only costs time."""
 SEED: Final = 7
 
 Progress = Callable[[Path, int, float], None]
@@ -186,9 +185,7 @@ def run_file(path: Path, options: BacktestOptions, *, beside: bool, tell: Progre
 @contextmanager
 def _rare_collections() -> Iterator[None]:
     before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_rarely()
     try:
         yield
     finally:

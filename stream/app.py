@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import threading
 from collections.abc import Coroutine
@@ -31,6 +30,7 @@ from stream.settings import WorkerSettings
 from stream.stages import UNREADABLE
 from stream.startup import prepare_broker
 from telemetry.exits import ExitTally
+from telemetry.garbage import collect_rarely
 from telemetry.logging import configure_logging
 from telemetry.metrics import DEAD_LETTERS, OFFSET_GAPS, TRANSFERS_ASSESSED, identify, serve_metrics
 
@@ -39,8 +39,6 @@ log = structlog.get_logger(__name__)
 EMBEDDED_WAIT_MS: Final = 5
 FOLLOW_TIMEOUT_S: Final = 60.0
 WATCH_S: Final = 0.5
-GC_THRESHOLDS: Final = (50_000, 20, 100)
-"""Profiles are acyclic; collecting them often would only stop the stages."""
 
 
 def run_worker(settings: WorkerSettings) -> int:
@@ -133,9 +131,7 @@ class _Life:
         await starting
         self._end_if_crashed()
         self._ready = True
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        collect_rarely()
         log.info("scoring", profiles=len(self._engine.profiles), controls=len(self._controls))
         announce_ready(self._settings.ready_file, self._settings.worker_id)
 

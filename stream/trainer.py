@@ -20,7 +20,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 
 from models.risk.assessment import Assessment
 from models.risk.contest import Contest, Outcome
-from models.risk.features import FEATURE_NAMES, FEATURE_SET
+from models.risk.features import FEATURE_NAMES, FEATURE_SET, rows_of
 from models.risk.learning.learner import Learner
 from models.risk.snapshot import ForestState
 from models.wire import Topic, VerdictLabel, decode_assessment, decode_verdict
@@ -58,7 +58,7 @@ REPORT_FILE: Final = "shadow.json"
 NO_LABELS: Final = (np.empty((0, len(FEATURE_NAMES))), np.empty(0, bool), np.empty(0))
 """Judged now and then, since a trial without labels must end too."""
 
-Labelled = tuple[Sequence[float], bool, float]
+Labelled = tuple[tuple[float, ...], bool, float]
 """Features, whether it was a fraud, weight."""
 
 
@@ -188,7 +188,7 @@ class Trainer:
 
     def _observe(self, assessed: Sequence[Assessment]) -> None:
         if assessed:
-            rows = rows_of(item.features for item in assessed)
+            rows = rows_of([item.features for item in assessed])
             self.watch.observe(assessed, rows)
             self.learner.observe(rows, at_us=max(item.transfer.occurred_us for item in assessed))
 
@@ -277,11 +277,6 @@ class Refit:
 def fits(feature_set: str, features: Sequence[float]) -> bool:
     """Return whether features can be learned from: those of this release, all of them."""
     return feature_set == FEATURE_SET and len(features) == len(FEATURE_NAMES)
-
-
-def rows_of(features: Iterable[Sequence[float]]) -> Any:
-    """Return features as an array, n x `FEATURE_NAMES`."""
-    return np.array(list(features), dtype=np.float64)
 
 
 def _reader(broker: str) -> Consumer:

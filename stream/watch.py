@@ -15,7 +15,8 @@ import msgspec
 import structlog
 
 from models.risk.assessment import Assessment, Band
-from models.risk.contest import RULE_RISK, Contest, Evidence, Outcome, Role
+from models.risk.columns import RULE_RISK
+from models.risk.contest import Contest, Evidence, Outcome, Role
 from models.risk.panel import TrainedPanel
 from models.risk.scorer import Scorer
 from models.risk.shadow import SIDES, Seen, Shadow, ShadowFigures

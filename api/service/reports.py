@@ -13,7 +13,7 @@ from api.service.triage import Taken, carry_out, standing_of
 from api.store import orders, transfers, verdicts
 from models.control.brake import Brake
 from models.control.orders import order_id_of
-from models.control.policy import Action, decide
+from models.control.policy import Action, decide, target_of
 from models.control.records import Actor, Order
 from models.control.states import AWAITING_BANK, IN_FORCE, OrderKind
 from models.money.types import AccountId
@@ -114,7 +114,7 @@ def _hold(desk: Desk, brake: Brake, assessment: Assessment, report_id: str) -> T
                 desk.draft_freeze(order)
             return Taken(action=Action.ORDER, order_id=order.order_id)
     reported = _as_reported(assessment)
-    known = msgspec.structs.replace(standing_of(desk, reported), released_us=0)
+    known = msgspec.structs.replace(standing_of(desk, target_of(reported)), released_us=0)
     decision = decide(reported, known, desk.rules.policy, desk.now_us)
     if decision.action is Action.ORDER and decision.order is not None:
         decision = msgspec.structs.replace(decision, order=_own_order(decision.order, report_id))

@@ -13,7 +13,7 @@ from api.store import lists, orders, transfers
 from api.store.outbox import Stamps
 from models.control.brake import Brake
 from models.control.orders import order_id_of
-from models.control.policy import Action, Decision, Standing, Why, decide, standing_from, target_of
+from models.control.policy import Action, Decision, Standing, Target, Why, decide, standing_from, target_of
 from models.control.records import MACHINE, Order
 from models.control.states import OrderEvent, OrderKind
 from models.risk.assessment import Assessment
@@ -47,14 +47,13 @@ def _triage_one(desk: Desk, brake: Brake, assessment: Assessment) -> Taken:
     known = transfers.find_assessment(desk.connection, transfer.transfer_id)
     if known is not None:
         return Taken(action=Action(known.action), why=Why(known.why) if known.why else None, order_id=known.order_id)
-    decision = decide(assessment, standing_of(desk, assessment), desk.rules.policy, desk.now_us)
+    decision = decide(assessment, standing_of(desk, target), desk.rules.policy, desk.now_us)
     stamps = Stamps(assessment.stages.accepted_us, assessment.stages.assessed_us)
     return carry_out(desk, brake, assessment, decision, stamps)
 
 
-def standing_of(desk: Desk, assessment: Assessment) -> Standing:
-    """Return what the store knows of the account that the assessment's grounds convict."""
-    target = target_of(assessment)
+def standing_of(desk: Desk, target: Target | None) -> Standing:
+    """Return what the store knows of the account that an assessment's grounds convict (`target_of`)."""
     if target is None:
         return Standing()
     found = orders.on_account(desk.connection, target.bank, target.account)

@@ -157,6 +157,8 @@ FEATURE_SET: Final = "f4"
 """Changes whenever the order or the meaning of a fact or a feature changes."""
 
 FEATURE_INDEX: Final = {name: index for index, name in enumerate(FEATURE_NAMES)}
+RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
+"""Column of what the rules make of a transfer, which every panel is given beside the features."""
 
 
 def all_columns() -> tuple[Feature, ...]:

@@ -9,22 +9,20 @@ place. No clock, no I/O; all figures are sums, so a contest can be saved and go 
 from __future__ import annotations
 
 from enum import StrEnum
-from math import sqrt
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from models.risk.columns import FEATURE_INDEX
-from models.risk.learning.trials import log_loss
+from models.risk.columns import RULE_RISK
+from models.risk.learning.trials import log_loss, mean_and_error
 from models.risk.panel import TrainedPanel, panel_from_snapshot, panel_from_state
 from models.risk.snapshot import encode_state
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
 RISK_FLOOR: Final = 1e-9
 """Risks are kept this far from 0 and 1 before their logarithm is taken; the last decimal of a risk."""
 
@@ -118,10 +116,8 @@ class Evidence(msgspec.Struct):
             return Gap(0.0, 0.0, 0.0)
         fraud, weights = np.array(self.fraud), np.array(self.weight)
         champion, rival = (_shifted_losses(np.array(side), fraud, weights) for side in (self.champion, self.rival))
-        gaps, total = rival - champion, float(weights.sum())
-        mean = float((weights * gaps).sum()) / total
-        error = sqrt(float((weights**2 * (gaps - mean) ** 2).sum())) / total
-        return Gap(mean, error, float((weights * rival).sum()) / total)
+        mean, error = mean_and_error(rival - champion, weights)
+        return Gap(mean, error, float((weights * rival).sum()) / float(weights.sum()))
 
 
 class Gap(NamedTuple):

@@ -14,22 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from models.risk.assessment import Assessment, Band, Reason
-from models.risk.columns import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET
+from models.risk.columns import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET, RULE_RISK
 from models.risk.panel import (
-    COLD_INTERCEPT,
     COLD_RULE,
     COLD_TAINT,
     PANEL,
     RULE_FLOOR,
-    RULE_INTERCEPT,
     RULE_SLOPE,
     Rows,
     TrainedPanel,
+    cold_odds,
 )
 from models.risk.scorer import RULES_ONLY, Scorer
 from models.risk.wording import COLUMNS, NAMES_ZH, in_words, time_in_words
 
-RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
 MOST_CONTRIBUTIONS: Final = 8
 HOUR_SIN: Final = FEATURE_INDEX["hour_sin"]
 HOUR_COS: Final = FEATURE_INDEX["hour_cos"]
@@ -173,15 +171,14 @@ def _cold_parts(row: Rows, panel: TrainedPanel) -> npt.NDArray[np.float64]:
         parts[RULE_RISK] = RULE_SLOPE * rules
         return parts
     surprises = panel.novelty.surprises(row[None, :])[0]
-    novelty = float(panel.novelty.score(row[None, :])[0])
-    floor = log(RULE_FLOOR / (1.0 - RULE_FLOOR))
-    taint = {column: weight * float(row[column]) for column, weight in COLD_TAINT.items()}
-    surprising = exp(COLD_INTERCEPT + COLD_RULE * (rules + floor) + novelty + sum(taint.values()))
-    share = surprising / (surprising + exp(RULE_INTERCEPT + RULE_SLOPE * (rules + floor)))
+    spoken = panel.novelty.score(row[None, :])
+    novelty = float(spoken[0])
+    surprising, firing = (float(odds[0]) for odds in cold_odds(row[None, :], row[None, RULE_RISK], spoken))
+    share = surprising / (surprising + firing)
     if surprises.sum() > 0.0:
         parts[panel.novelty.columns] = share * novelty * surprises / surprises.sum()
-    for column, tainted in taint.items():
-        parts[column] += share * tainted
+    for column, weight in COLD_TAINT.items():
+        parts[column] += share * weight * float(row[column])
     parts[RULE_RISK] += share * COLD_RULE * rules + (1.0 - share) * RULE_SLOPE * rules
     return parts
 

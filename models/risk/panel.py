@@ -126,17 +126,25 @@ class TrainedPanel:
 def cold_logits(
     rows: Rows, rule_risks: npt.NDArray[np.float64], novelty: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return the logits before any label, from features (n x f), the rules' risks and the surprise (each n).
+    """Return the logits before any label (n): those of both `cold_odds` added."""
+    surprising, firing = cold_odds(rows, rule_risks, novelty)
+    return ln(surprising + firing)
 
-    The odds of "looks as risky as hardly any transfer, with suspected money" and
-    of "rules fire hard" are added. Constants hold over several simulated worlds and the open set;
+
+def cold_odds(
+    rows: Rows, rule_risks: npt.NDArray[np.float64], novelty: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return two odds before any label, from features (n x f), the rules' risks and the surprise (each n).
+
+    Those of "looks as risky as hardly any transfer, with suspected money" and
+    of "rules fire hard". Constants hold over several simulated worlds and the open set;
     with a rare fraud they are too high, which the first labels correct.
     """
     risks = np.clip(rule_risks, RULE_FLOOR, 1.0 - RULE_FLOOR)
     rules = ln(risks) - ln(1.0 - risks)
     taint = sum(weight * rows[:, column] for column, weight in COLD_TAINT.items())
     surprising = np.exp(COLD_INTERCEPT + COLD_RULE * rules + novelty + taint)
-    return ln(surprising + np.exp(RULE_INTERCEPT + RULE_SLOPE * rules))
+    return surprising, np.exp(RULE_INTERCEPT + RULE_SLOPE * rules)
 
 
 def panel_from_state(state: PanelState) -> TrainedPanel:

@@ -14,8 +14,9 @@ import numpy as np
 
 from models.money.types import Transfer
 from models.risk.assessment import AccountLists, Assessment, Band, DebitView, DetectorScore, ListLevel, Reason
+from models.risk.columns import RULE_RISK
 from models.risk.facts import PAYER_FACTS, Facts, payee_facts, payer_facts
-from models.risk.features import FEATURE_INDEX, FEATURE_SET, features_of, matrix_of
+from models.risk.features import FEATURE_SET, features_of, matrix_of
 from models.risk.panel import Panel, RulesOnly
 from models.risk.peers import peer_hash
 from models.risk.profile import AccountProfile, id_digest
@@ -37,7 +38,6 @@ class Bands(msgspec.Struct, frozen=True, kw_only=True):
 
 DEFAULT_BANDS: Final = Bands()
 RULES_ONLY: Final = RulesOnly()
-_RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
 
 
 class Debited(msgspec.Struct, frozen=True, gc=False):
@@ -113,7 +113,7 @@ class Scorer:
             return []
         facts = matrix_of([draft.facts for draft in drafts])
         rows = features_of(facts, np.array([draft.rule_risk for draft in drafts], dtype=np.float64))
-        spoken = self._panel.score(rows, rows[:, _RULE_RISK])
+        spoken = self._panel.score(rows, rows[:, RULE_RISK])
         return [
             self._assess(draft, tuple(row), risk, scores)
             for draft, row, risk, scores in zip(drafts, rows.tolist(), spoken.risks, spoken.scores, strict=True)

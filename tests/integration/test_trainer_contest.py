@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from models.risk.contest import RULE_RISK, Role
+from models.risk.columns import RULE_RISK
+from models.risk.contest import Role
 from models.risk.learning.boosting import DEFAULT_BOOSTING, grow
 from models.risk.learning.learner import Learner
 from models.risk.panel import TrainedPanel, panel_from_snapshot

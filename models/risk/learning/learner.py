@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.risk.calibration import blend_logits, fit_blend, prior_weights, sigmoid
+from models.risk.columns import RULE_RISK
 from models.risk.drift import ErrorDrift, InputDrift
-from models.risk.features import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET
+from models.risk.features import FEATURE_NAMES, FEATURE_SET
 from models.risk.learning.boosting import DEFAULT_BOOSTING, BoostingSettings, grow
 from models.risk.learning.checkpoint import CheckpointError, Plain, decode_plain, encode_plain
 from models.risk.learning.history import History
@@ -29,7 +30,6 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 DAY_US: Final = 86_400_000_000
-RULE_RISK: Final = FEATURE_INDEX["rule_risk"]
 
 
 CHECKPOINT_FORMAT: Final = 2

@@ -153,7 +153,13 @@ def log_loss(margins: Floats, fraud: Bools) -> Floats:
 
 def is_worse(gaps: Floats, weights: Floats) -> bool:
     """Return whether weighted loss differences are above 0 by `WORSE` standard errors."""
+    mean, error = mean_and_error(gaps, weights)
+    return mean > WORSE * error
+
+
+def mean_and_error(gaps: Floats, weights: Floats) -> tuple[float, float]:
+    """Return the weighted mean of loss differences (n) and its standard error."""
     total = float(weights.sum())
     mean = float((gaps * weights).sum()) / total
     error = float(np.sqrt((weights**2 * (gaps - mean) ** 2).sum())) / total
-    return mean > WORSE * error
+    return mean, error
