@@ -117,7 +117,7 @@ class Run:
             return
         if not self._console.is_terminal:
             while self._going_on(PLAIN_REFRESH_S):
-                self._console.print(plain_line(self._sources.world(), observer), highlight=False)
+                self._console.print(plain_line(self._sources.world(), observer), highlight=False, soft_wrap=True)
             return
         with Live(console=self._console, refresh_per_second=4) as live:
             while self._going_on(REFRESH_S):
