@@ -1,17 +1,20 @@
 """The obvious way, for comparison: one Faust agent as its tutorials write it.
 
 JSON by `faust.Record`, state in a dictionary, a River pipeline called for each
-record, one topic in and one out, Faust's own settings. It does less than Sluice:
-one account of a transfer instead of two, seven features, no rules, no reasons;
-and its state is gone when the process ends.
+record, one topic in and one out, Faust's own settings. Its features are the 56 of
+the reference (`bench.naive_features`). It does less than Sluice: no rules, no
+reasons, nothing learned from verdicts; its state is gone when the process ends,
+and with two workers each would know half of an account.
 
-    SLUICE_BROKER=127.0.0.1:9092 python -m bench.naive
+    SLUICE_BROKER=127.0.0.1:9092 python -m bench.naive [--lean]
+
+``--lean`` leaves out what costs most: seven features, of the payer alone.
 """
 
 from __future__ import annotations
 
-import math
 import os
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +22,14 @@ from typing import Any, Final
 import faust
 from river import anomaly, compose, preprocessing
 
+from bench.naive_features import Account, Features, features_of, lean_features_of
 from stream.ready import announce_ready
 
 SOURCE: Final = "naive-transfers"
 SINK: Final = "naive-scores"
+
+TREES: Final = 25
+"""As in the reference's label-free row (detection.md)."""
 
 
 class Transfer(faust.Record, serializer="json"):
@@ -47,38 +54,7 @@ class Score(faust.Record, serializer="json"):
     score: float
 
 
-class Account:
-    """What is remembered of a payer."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total = 0
-        self.largest = 0
-        self.last_us = 0
-        self.payees: set[str] = set()
-
-
-def features_of(account: Account, transfer: Transfer) -> dict[str, float]:
-    """Return the features of a transfer, and remember it."""
-    amount, payee = transfer.amount_fen, f"{transfer.payee_bank}/{transfer.payee_account}"
-    features = {
-        "amount": math.log1p(amount),
-        "count": account.count,
-        "mean": account.total / account.count if account.count else 0.0,
-        "largest": account.largest,
-        "idle_s": (transfer.occurred_us - account.last_us) / 1e6 if account.last_us else 0.0,
-        "new_payee": float(payee not in account.payees),
-        "hour": transfer.occurred_us // 3_600_000_000 % 24,
-    }
-    account.count += 1
-    account.total += amount
-    account.largest = max(account.largest, amount)
-    account.last_us = transfer.occurred_us
-    account.payees.add(payee)
-    return features
-
-
-def create_app(broker: str) -> Any:
+def create_app(broker: str, features: Features) -> Any:
     """Return the Faust app."""
     app = faust.App(
         "naive",
@@ -90,14 +66,13 @@ def create_app(broker: str) -> Any:
     )
     source, sink = app.topic(SOURCE, value_type=Transfer), app.topic(SINK, value_type=Score)
     accounts: dict[str, Account] = defaultdict(Account)
-    model = compose.Pipeline(preprocessing.MinMaxScaler(), anomaly.HalfSpaceTrees(seed=1))
+    model = compose.Pipeline(preprocessing.MinMaxScaler(), anomaly.HalfSpaceTrees(n_trees=TREES, seed=1))
 
     async def score(transfers: Any) -> None:
         async for transfer in transfers:
-            account = accounts[f"{transfer.payer_bank}/{transfer.payer_account}"]
-            features = features_of(account, transfer)
-            scored = model.score_one(features)
-            model.learn_one(features)
+            row = features(accounts, transfer)
+            scored = model.score_one(row)
+            model.learn_one(row)
             await sink.send(key=transfer.payee_account, value=Score(transfer_id=transfer.transfer_id, score=scored))
 
     async def say_ready(_app: Any, *_args: Any, **_kwargs: Any) -> None:
@@ -111,8 +86,9 @@ def create_app(broker: str) -> Any:
 
 def main() -> None:
     """Run the worker until it is stopped."""
-    worker = faust.Worker(create_app(os.environ["SLUICE_BROKER"]), loglevel="WARNING")
-    worker.execute_from_commandline()
+    features = lean_features_of if "--lean" in sys.argv[1:] else features_of
+    worker = faust.Worker(create_app(os.environ["SLUICE_BROKER"], features), loglevel="WARNING")
+    worker.execute_from_commandline([])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ Row = tuple[object, ...]
 RATES: Final = (
     ("one_worker_tps", "one worker: Kafka in, assessment out"),
     ("two_workers_tps", "two workers on the same cores"),
-    ("naive_tps", "`bench/naive.py`: plain Faust and River"),
+    ("naive_tps", "`bench/naive.py`: plain Faust and River, the reference's 56 features"),
+    ("naive_lean_tps", "`bench/naive.py --lean`: the same with 7 features"),
     ("bare_loop_tps", "`bench/bare_loop.py`: one hop, no work"),
 )
 LATENCIES: Final = (
@@ -104,6 +105,7 @@ def _throughput(result: Json) -> str:
     ratios = result["ratios"].get("spread", {})
     for name, text in (
         ("throughput_vs_naive", "one worker / naive"),
+        ("throughput_vs_naive_lean", "one worker / naive, lean"),
         ("throughput_vs_bare_loop", "one worker / bare loop"),
     ):
         if name in ratios:

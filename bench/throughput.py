@@ -53,8 +53,12 @@ SUBJECTS: Final = (
     Subject(name="one_worker", route=Route(), programs=lambda stack: stack.plan(1).workers(stack.address)),
     Subject(name="two_workers", route=Route(), programs=lambda stack: stack.plan(2).workers(stack.address)),
     Subject(name="naive", route=NAIVE, programs=lambda stack: [comparison("naive", stack.address)]),
+    Subject(name="naive_lean", route=NAIVE, programs=lambda stack: [comparison("naive", stack.address, "--lean")]),
     Subject(name="bare_loop", route=BARE, programs=lambda stack: [comparison("bare_loop", stack.address)]),
 )
+
+COMPARED: Final = ("naive", "naive_lean", "bare_loop")
+"""Subjects that one worker is compared with."""
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,9 +194,11 @@ class _Rounds:
 def findings_of(seen: Seen, sustained: Trial, sustained_s: float) -> Findings:
     """Return what the runs say."""
     medians = {name: statistics.median(rates) for name, rates in seen.rates.items()}
-    pairs = list(zip(seen.rates["one_worker"], seen.rates["naive"], seen.rates["bare_loop"], strict=True))
-    naive = [one / other for one, other, _ in pairs if other]
-    bare = [one / other for one, _, other in pairs if other]
+    ours = seen.rates["one_worker"]
+    ratios = {
+        f"throughput_vs_{name}": [one / other for one, other in zip(ours, seen.rates[name], strict=True) if other]
+        for name in COMPARED
+    }
     no_panel = ["workers scored with the rules alone: no detector was named in their assessments"]
     return Findings(
         throughput={
@@ -203,12 +209,8 @@ def findings_of(seen: Seen, sustained: Trial, sustained_s: float) -> Findings:
             "panel": seen.panel,
         },
         ratios={
-            "throughput_vs_naive": round(statistics.median(naive), 2) if naive else None,
-            "throughput_vs_bare_loop": round(statistics.median(bare), 3) if bare else None,
-            "spread": {
-                "throughput_vs_naive": spread(naive) if naive else None,
-                "throughput_vs_bare_loop": spread(bare, 3) if bare else None,
-            },
+            **{name: round(statistics.median(found), 3) if found else None for name, found in ratios.items()},
+            "spread": {name: spread(found, 3) if found else None for name, found in ratios.items()},
         },
         latency_ms={"at_1000": latency_spread([calm.latency_ms for calm in seen.calm], CALM_TPS)},
         us_per_transfer=_cpu(seen),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 import pytest
 
 from bench.accounts import Strangers, account_key, mature_states, peopled
 from bench.growth import Order, measure_size
-from bench.naive import Account, Transfer, create_app, features_of
+from bench.naive import Transfer, create_app
+from bench.naive_features import SPANS_US, Account, features_of, lean_features_of
 from bench.path import Path, batches
 from bench.stops import CROOKS, STOP_EVERY, Cast, is_crooks, payments
 from bench.traffic import Scored, Traffic, scored_town
@@ -110,10 +112,10 @@ def test_every_crook_is_paid_once_and_stops_are_told_from_customers() -> None:
     assert not is_crooks(command % b"660100000001")
 
 
-def test_naive_agent_really_keeps_state_and_scores() -> None:
-    account, source = Account(), random.Random(1)
+def payments_to_two() -> Iterator[Transfer]:
+    source = random.Random(1)
     for number in range(5):
-        transfer = Transfer(
+        yield Transfer(
             transfer_id=str(number),
             payer_bank="a",
             payer_account="1",
@@ -122,11 +124,35 @@ def test_naive_agent_really_keeps_state_and_scores() -> None:
             amount_fen=source.randrange(1, 1_000),
             occurred_us=1 + number * 1_000_000,
         )
-        features = features_of(account, transfer)
-        assert features["count"] == number
-        assert features["new_payee"] == float(number < 2)
-        assert features["idle_s"] == (1.0 if number else 0.0)
-    assert create_app("127.0.0.1:1").agents, "one agent is registered"
+
+
+def test_naive_features_are_the_56_of_the_reference_and_remember_both_accounts() -> None:
+    accounts: dict[str, Account] = defaultdict(Account)
+    for number, transfer in enumerate(payments_to_two()):
+        row = features_of(accounts, transfer)
+        assert len(row) == 56
+        assert row["payer_out_n_1h"] == row["payer_out_n_7d"] == number
+        assert row["payee_in_n_24h"] == number // 2
+        assert row["payer_out_parties_7d"] == min(number, 2)
+        assert row["pair_new"] == float(number < 2)
+    later = transfer.derive(occurred_us=transfer.occurred_us + SPANS_US["1h"] + 1)
+    row = features_of(accounts, later)
+    assert (row["payer_out_n_1h"], row["payer_out_n_24h"]) == (0, 5)
+
+
+def test_lean_features_are_seven_of_the_payer() -> None:
+    accounts: dict[str, Account] = defaultdict(Account)
+    for number, transfer in enumerate(payments_to_two()):
+        row = lean_features_of(accounts, transfer)
+        assert len(row) == 7
+        assert row["count"] == number
+        assert row["new_payee"] == float(number < 2)
+        assert row["idle_s"] == (1.0 if number else 0.0)
+    assert set(accounts) == {"a/1"}
+
+
+def test_naive_agent_is_one_agent() -> None:
+    assert len(create_app("127.0.0.1:1", features_of).agents) == 1
 
 
 def test_state_without_a_past_is_no_template() -> None:

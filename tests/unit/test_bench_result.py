@@ -26,6 +26,7 @@ RATES = {
     "one_worker": [4_000.0, 4_400.0, 5_000.0],
     "two_workers": [3_900.0, 4_100.0, 4_000.0],
     "naive": [1_000.0, 1_000.0, 800.0],
+    "naive_lean": [2_000.0, 2_000.0, 2_000.0],
     "bare_loop": [20_000.0, 22_000.0, 20_000.0],
 }
 LATENCY = Latency(p50=9.0, p99=40.0, p999=60.0, worst=61.0, count=500)
@@ -86,7 +87,7 @@ def result() -> dict[str, Any]:
 def test_json_has_the_headings_and_names_of_the_issue(result: dict[str, Any]) -> None:
     headings = {"machine", "throughput", "ratios", "latency_ms", "us_per_transfer", "growth", "memory"}
     assert headings <= result.keys()
-    for name in ("one_worker_tps", "two_workers_tps", "naive_tps", "bare_loop_tps"):
+    for name in ("one_worker_tps", "two_workers_tps", "naive_tps", "naive_lean_tps", "bare_loop_tps"):
         assert isinstance(result["throughput"][name], float)
         assert set(result["throughput"]["spread"][name]) == {"min", "median", "max"}
     for name in ("at_1000", "screening", "stop_confirmed"):
@@ -97,6 +98,7 @@ def test_json_has_the_headings_and_names_of_the_issue(result: dict[str, Any]) ->
 def test_rates_are_medians_and_ratios_are_medians_of_each_runs_ratio(result: dict[str, Any]) -> None:
     assert result["throughput"]["one_worker_tps"] == 4_400.0
     assert result["ratios"]["throughput_vs_naive"] == 4.4, "of 4.0, 4.4 and 6.25"
+    assert result["ratios"]["throughput_vs_naive_lean"] == 2.2
     assert result["ratios"]["throughput_vs_bare_loop"] == 0.2
 
 
