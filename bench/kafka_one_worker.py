@@ -24,6 +24,7 @@ from bench.panel import publish, train
 from bench.stack import Stack
 from bench.traffic import Traffic
 from telemetry.clock import wall_us
+from telemetry.garbage import collect_rarely
 
 WARM_S: Final = 5.0
 
@@ -63,6 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     traffic = Traffic(f"rate{time.time_ns() // 10**6}", wall_us())
     trained = train() if options.detectors else None
+    collect_rarely()
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
         stack = Stack(Path(folder), options.broker, lambda text: print(text, file=sys.stderr))
         try:

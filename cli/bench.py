@@ -17,6 +17,7 @@ from bench.findings import Length
 from bench.report import render
 from bench.suite import PARTS, run_parts
 from stream.kafka import KafkaUnavailable
+from telemetry.garbage import collect_rarely
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -44,6 +45,7 @@ def run_bench(options: BenchOptions) -> int:
         console.print(f"there is no part {', '.join(sorted(unknown))}; parts are {', '.join(PARTS)}")
         return EXIT_USAGE
     signal.signal(signal.SIGTERM, _interrupt)
+    collect_rarely()  # a pause of the loader would be taken for one of the system
     began = time.monotonic()
 
     def say(text: str) -> None:
