@@ -17,7 +17,7 @@ from models.risk.assessment import Assessment, Band, Reason
 from models.risk.columns import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET, RULE_RISK
 from models.risk.panel import (
     COLD_RULE,
-    COLD_TAINT,
+    COLD_WEIGHTS,
     PANEL,
     RULE_FLOOR,
     RULE_SLOPE,
@@ -177,8 +177,9 @@ def _cold_parts(row: Rows, panel: TrainedPanel) -> npt.NDArray[np.float64]:
     share = surprising / (surprising + firing)
     if surprises.sum() > 0.0:
         parts[panel.novelty.columns] = share * novelty * surprises / surprises.sum()
-    for column, weight in COLD_TAINT.items():
-        parts[column] += share * weight * float(row[column])
+    usual = panel.state.linear.means if panel.state.linear is not None else np.zeros(len(row))
+    for column, weight in COLD_WEIGHTS.items():
+        parts[column] += share * weight * float(row[column] - usual[column])
     parts[RULE_RISK] += share * COLD_RULE * rules + (1.0 - share) * RULE_SLOPE * rules
     return parts
 

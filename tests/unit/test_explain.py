@@ -12,7 +12,7 @@ from models.risk.columns import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET, all_c
 from models.risk.detectors import Forest
 from models.risk.explain import UnexplainableError, explain, log_odds_parts
 from models.risk.learning.learner import Learner
-from models.risk.panel import TrainedPanel, panel_from_snapshot
+from models.risk.panel import COLD_WEIGHTS, TrainedPanel, panel_from_snapshot
 from models.risk.scorer import Scorer
 from models.risk.wording import NAMES_ZH, in_words
 from tests.learnkit import SMALL, made_up
@@ -166,7 +166,7 @@ def test_the_time_of_day_is_one_thing_to_a_person_and_no_factor_is_absurd(panel)
     rows[:, FEATURE_INDEX["hour_sin"]] = np.round(np.sin(angle), 4)
     rows[:, FEATURE_INDEX["hour_cos"]] = np.round(np.cos(angle), 4)
     rows[:, FEATURE_INDEX["rule_risk"]] = 0.999
-    rows[:, [FEATURE_INDEX["payer_taint"], FEATURE_INDEX["payee_taint"]]] = 0.0
+    rows[:, list(COLD_WEIGHTS)] = 0.0
     cold = TrainedPanel(msgspec.structs.replace(panel.state, linear=None, forest=None), version="x")
     for row in rows:
         told = explain(assessed(panel, row), panel, most=len(row)).contributions
