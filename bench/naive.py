@@ -6,15 +6,14 @@ the reference (`bench.naive_features`). It does less than Sluice: no rules, no
 reasons, nothing learned from verdicts; its state is gone when the process ends,
 and with two workers each would know half of an account.
 
-    SLUICE_BROKER=127.0.0.1:9092 python -m bench.naive [--lean]
+    SLUICE_BROKER=127.0.0.1:9092 python -m bench.naive
 
-``--lean`` leaves out what costs most: seven features, of the payer alone.
+With ``NAIVE_FEATURES=lean`` in the environment it leaves out what costs most: seven features, of the payer alone.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final
@@ -86,9 +85,9 @@ def create_app(broker: str, features: Features) -> Any:
 
 def main() -> None:
     """Run the worker until it is stopped."""
-    features = lean_features_of if "--lean" in sys.argv[1:] else features_of
+    features = lean_features_of if os.environ.get("NAIVE_FEATURES") == "lean" else features_of
     worker = faust.Worker(create_app(os.environ["SLUICE_BROKER"], features), loglevel="WARNING")
-    worker.execute_from_commandline([])
+    worker.execute_from_commandline()
 
 
 if __name__ == "__main__":

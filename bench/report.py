@@ -24,7 +24,7 @@ RATES: Final = (
     ("one_worker_tps", "one worker: Kafka in, assessment out"),
     ("two_workers_tps", "two workers on the same cores"),
     ("naive_tps", "`bench/naive.py`: plain Faust and River, the reference's 56 features"),
-    ("naive_lean_tps", "`bench/naive.py --lean`: the same with 7 features"),
+    ("naive_lean_tps", "the same with 7 features of the payer alone"),
     ("bare_loop_tps", "`bench/bare_loop.py`: one hop, no work"),
 )
 LATENCIES: Final = (

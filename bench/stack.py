@@ -132,9 +132,9 @@ def _names(route: Route) -> tuple[str, str]:
     return route.source, route.sink
 
 
-def comparison(module: str, broker: str, *args: str) -> Program:
+def comparison(module: str, broker: str, **env: str) -> Program:
     """Return the program of a module of this package that is compared with."""
-    return Program(name=module, args=args, module=f"bench.{module}", env={"SLUICE_BROKER": broker})
+    return Program(name=module, args=(), module=f"bench.{module}", env={"SLUICE_BROKER": broker, **env})
 
 
 def with_env(program: Program, **env: str) -> Program:

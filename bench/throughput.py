@@ -53,7 +53,11 @@ SUBJECTS: Final = (
     Subject(name="one_worker", route=Route(), programs=lambda stack: stack.plan(1).workers(stack.address)),
     Subject(name="two_workers", route=Route(), programs=lambda stack: stack.plan(2).workers(stack.address)),
     Subject(name="naive", route=NAIVE, programs=lambda stack: [comparison("naive", stack.address)]),
-    Subject(name="naive_lean", route=NAIVE, programs=lambda stack: [comparison("naive", stack.address, "--lean")]),
+    Subject(
+        name="naive_lean",
+        route=NAIVE,
+        programs=lambda stack: [comparison("naive", stack.address, NAIVE_FEATURES="lean")],
+    ),
     Subject(name="bare_loop", route=BARE, programs=lambda stack: [comparison("bare_loop", stack.address)]),
 )
 

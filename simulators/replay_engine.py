@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from models.money.types import AccountId
 from models.risk.assessment import AccountLists, Assessment
-from models.risk.calibration import threshold_for_budget
 from models.risk.features import rows_of
 from models.risk.learning.learner import DEFAULT_LEARNING, Health, Learner, LearnerSettings
 from models.risk.panel import Panel, PanelScores, panel_from_state
@@ -27,6 +26,7 @@ from models.risk.profile import EMPTY_PROFILE, AccountProfile
 from models.risk.rules.book import RuleBook
 from models.risk.rules.settings import DEFAULT_RULES
 from models.risk.scorer import Draft, Scorer
+from models.risk.thresholds import threshold_for_budget
 from simulators.labels import NOBODY, Labels, Proven, Selection, label_weight
 from simulators.replay_learning import Learned, LearningSettings, Scored, learning
 from simulators.transferfile import FileRow
@@ -68,7 +68,7 @@ class TimedPanel:
 
     def __init__(self, panel: Panel, costs: Costs) -> None:
         self._panel, self._costs = panel, costs
-        self.version = panel.version
+        self.version, self.watch_from = panel.version, panel.watch_from
 
     def score(self, rows: Floats, rule_risks: Floats) -> PanelScores:
         """Return what the panel says."""

@@ -22,7 +22,9 @@ from models.risk.assessment import Assessment
 from models.risk.contest import Contest, Outcome
 from models.risk.features import FEATURE_NAMES, FEATURE_SET, rows_of
 from models.risk.learning.learner import Learner
+from models.risk.scorer import DEFAULT_BANDS
 from models.risk.snapshot import ForestState
+from models.risk.thresholds import AlertThreshold
 from models.wire import Topic, VerdictLabel, decode_assessment, decode_verdict
 from stream.deadletter import Fault, Quarantine
 from stream.exitcodes import ExitCode
@@ -101,6 +103,8 @@ class Trainer:
         self.labels = Labels(maturity_us=int(settings.maturity_s * 1_000_000)) if restored is None else restored.labels
         self._positions: Positions = {} if restored is None else restored.positions
         self.watch = Watch(Contest(self.learner.panel()) if restored is None else restored.contest)
+        self._alerts = AlertThreshold()
+        self._watch_from = self.watch.contest.champion.watch_from
         self._reader = _reader(settings.broker)
         self._producer = new_producer(settings.broker)
         self._publisher = Publisher(self._producer, settings.snapshot_key.get_secret_value().encode())
@@ -190,6 +194,7 @@ class Trainer:
         if assessed:
             rows = rows_of([item.features for item in assessed])
             self.watch.observe(assessed, rows)
+            self._alerts.observe(item.risk for item in assessed)
             self.learner.observe(rows, at_us=max(item.transfer.occurred_us for item in assessed))
 
     def _learn(self, labelled: Sequence[Labelled]) -> None:
@@ -235,6 +240,8 @@ class Trainer:
         self._next_publish_s = time.monotonic() + self._settings.publish_every_s
         contest = self.watch.contest
         contest.follow(self.learner.panel())
+        self._watch_from = self._alerts.watch_from(at_most=DEFAULT_BANDS.stop) or self._watch_from
+        contest.watch_from(self._watch_from)
         self._publisher.publish(contest.champion)
         for name, on in self.learner.health().alarms.items():
             DRIFT_ALARM.labels(name).set(on)

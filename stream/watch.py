@@ -68,7 +68,7 @@ class Watch:
 
     def __init__(self, contest: Contest) -> None:
         self.contest = contest
-        self._lists = Scorer()
+        self._scorer = Scorer()
         self._shadows: dict[Role, Shadow] = {}
         self._begun: dict[Role, Evidence] = {}
         _touch()
@@ -86,7 +86,10 @@ class Watch:
     def _listed(self, panel: TrainedPanel, assessed: Sequence[Assessment], rows: Any) -> list[tuple[float, Band]]:
         """Return a panel's risk after lists and band of each transfer."""
         risks = panel.score(rows, rows[:, RULE_RISK]).risks
-        return [self._lists.decide(risk, item.lists)[:2] for risk, item in zip(risks, assessed, strict=True)]
+        return [
+            self._scorer.decide(risk, item.lists, item.transfer.amount_fen)[:2]
+            for risk, item in zip(risks, assessed, strict=True)
+        ]
 
     def _count(self, role: Role, seen: Sequence[Seen]) -> None:
         shadow = self._shadows[role]

@@ -1,4 +1,4 @@
-"""From several scores to one probability: Bayesian logistic combination, and thresholds from budgets and costs.
+"""From several scores to one probability: Bayesian logistic combination.
 
 The combination is a logistic regression of the label on the members' logits,
 with a Gaussian prior around the weights of the first day, so the weights move
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -34,17 +33,6 @@ NEWTON_STEPS: Final = 30
 CONVERGED: Final = 1e-9
 HALF_TRUST: Final = 40.0
 """After this many confirmed frauds the prior trusts labels as much as the label-free score (ours)."""
-
-
-class CostSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a decision costs, in fen (ours; a bank sets its own).
-
-    A stop that hits an honest customer costs ``false_stop_fen``; a missed fraud
-    costs the share ``recoverable`` of the amount that a stop would have saved.
-    """
-
-    false_stop_fen: int = 20_000
-    recoverable: float = 0.8
 
 
 def sigmoid(logits: Floats) -> Floats:
@@ -104,27 +92,3 @@ def _newton(members: Floats, fraud: Bools, weights: Floats, *, prior: Floats, he
     out = np.zeros(len(free))
     out[free] = solution
     return out
-
-
-def threshold_for_budget(risks: Floats, budget: float) -> float:
-    """Return the risk from which on a share ``budget`` of these transfers is alerted.
-
-    >>> threshold_for_budget(np.array([0.1, 0.2, 0.3, 0.9]), 0.25)
-    0.9
-    """
-    if not len(risks):
-        return 1.0
-    count = max(int(len(risks) * budget), 1)
-    return float(np.partition(risks, len(risks) - count)[len(risks) - count])
-
-
-def threshold_for_cost(amount_fen: int, costs: CostSettings) -> float:
-    """Return the risk above which stopping this amount costs less than letting it go.
-
-    Stop when ``risk * recoverable * amount > (1 - risk) * false_stop`` (Elkan 2001).
-
-    >>> threshold_for_cost(100_000, CostSettings(false_stop_fen=20_000, recoverable=0.8))
-    0.2
-    """
-    saved = costs.recoverable * amount_fen
-    return costs.false_stop_fen / (costs.false_stop_fen + saved)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from models.risk.columns import RULE_RISK
 from models.risk.learning.trials import log_loss, mean_and_error
-from models.risk.panel import TrainedPanel, panel_from_snapshot, panel_from_state
+from models.risk.panel import TrainedPanel, panel_from_snapshot, panel_from_state, watched_from
 from models.risk.snapshot import encode_state
 
 Floats = npt.NDArray[np.float64]
@@ -168,6 +168,10 @@ class Contest:
             own = self.champion.state
             kept = {"forest": own.forest, "blend": own.blend} if self.on_trial else {}
             self.champion = panel_from_state(msgspec.structs.replace(panel.state, **kept)) if kept else panel
+
+    def watch_from(self, threshold: float | None) -> None:
+        """Let the champion watch from another risk on; its risks, and so the contest, stay as they are."""
+        self.champion = watched_from(self.champion, threshold)
 
     def refitted(self, panel: TrainedPanel, at_us: int) -> None:
         """Take the learner's panel with new trees: on trial, or at once where there have been none.

@@ -123,7 +123,7 @@ def explain(
         )
         for score in assessment.scores
     ]
-    final, band = _after_lists(assessment, spoken.risks[0], scorer or Scorer())
+    final, band = _after_lists(assessment, spoken.risks[0], (scorer or Scorer()).with_panel(made))
     return Explanation(
         panel=version,
         checks=(*checks, *final),
@@ -138,7 +138,7 @@ def _after_lists(assessment: Assessment, risk: float, scorer: Scorer) -> tuple[t
     """Return the check of the risk after lists and the band, or nothing for another rule book."""
     if assessment.rule_book != scorer.rule_book:
         return (), None
-    listed, band, _ = scorer.decide(risk, assessment.lists)
+    listed, band, _ = scorer.decide(risk, assessment.lists, assessment.transfer.amount_fen)
     check = Check(name="risk", version=scorer.rule_book, recorded=assessment.risk, recomputed=listed)
     return (check,), band
 

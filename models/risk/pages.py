@@ -25,9 +25,10 @@ _RULES_HEAD = """# The rule book
 
 Each rule is a small pure function over the facts of a transfer (`models/risk/rules/`). It returns the log-odds it
 adds, at most its weight; the risk is the logistic of {base} and their sum, so it only grows with each ground. From
-{watch} on a transfer is watched, from {stop} on it is in the stop band. Edition {edition}; thresholds and weights can
-be set (`RuleSettings`, a JSON or TOML mapping), a weight of 0 switches a rule off, and every assessment names edition
-and thresholds by a digest.
+{watch} on a transfer is watched (once the trainer has seen enough, from the risk on that the alert budget allows), from
+{stop} on it is in the stop band (a sum below {small} yuan only from a risk at which a stop costs less than it saves;
+`models/risk/thresholds.py`). Edition {edition}; thresholds and weights can be set (`RuleSettings`, a JSON or TOML
+mapping), a weight of 0 switches a rule off, and every assessment names edition and thresholds by a digest.
 
 **Ours** means: no regulator gives a number (`domain.md` 3.1), the default is our choice. All weights are ours. They
 were chosen on simulated towns, so that honest life stays below a stop, and then rounded; the open set and labels of a
@@ -103,7 +104,9 @@ def _rule_row(rule: Rule) -> str:
 def rules_page() -> str:
     """Return `docs/rules.md`."""
     base, grey = DEFAULT_RULES.base, DEFAULT_RULES.grey.weight
-    head = _RULES_HEAD.format(base=base, watch=DEFAULT_BANDS.watch, stop=DEFAULT_BANDS.stop, edition=EDITION)
+    watch, stop, costs = DEFAULT_BANDS.watch, DEFAULT_BANDS.stop, DEFAULT_BANDS.costs
+    small = costs.false_stop_fen * (1.0 - stop) / (stop * costs.recoverable) / 100
+    head = _RULES_HEAD.format(base=base, watch=watch, stop=stop, small=f"{small:g}", edition=EDITION)
     lists = "".join(_row((code, f"{zh}<br>{en}")) for code, (zh, en) in LISTED.items())
     table = _RULES_TABLE + "".join(_rule_row(rule) for rule in RULES)
     return head + table + _LISTS_HEAD.format(grey=grey) + lists + _CODES_TAIL

@@ -73,6 +73,11 @@ class Panel(Protocol):
         """Name of this frozen state; recorded with every assessment."""
         ...
 
+    @property
+    def watch_from(self) -> float | None:
+        """Risk from which a transfer is watched, if this panel came with a threshold."""
+        ...
+
     def score(self, rows: Rows, rule_risks: npt.NDArray[np.float64]) -> PanelScores:
         """Return risks of ``rows`` (n x features) given the rules' risks (n)."""
         ...
@@ -82,6 +87,7 @@ class RulesOnly:
     """The panel of the first day: the rules' risk is the risk."""
 
     version = "rules-only"
+    watch_from: float | None = None
 
     def score(self, rows: Rows, rule_risks: npt.NDArray[np.float64]) -> PanelScores:
         """Return the rules' risks unchanged."""
@@ -101,6 +107,7 @@ class TrainedPanel:
     def __init__(self, state: PanelState, *, version: str) -> None:
         self.version = version
         self.state = state
+        self.watch_from = state.watch_from
         self.novelty = Novelty(state.novelty) if state.novelty is not None else None
         self.linear = Linear(state.linear) if state.linear is not None else None
         self.forest = Forest(state.forest) if state.forest is not None else None
@@ -160,6 +167,11 @@ def cold_odds(
     kind = sum(weight * rows[:, column] for column, weight in COLD_WEIGHTS.items())
     surprising = np.exp(COLD_INTERCEPT + COLD_RULE * rules + novelty + kind)
     return surprising, np.exp(RULE_INTERCEPT + RULE_SLOPE * rules)
+
+
+def watched_from(panel: TrainedPanel, threshold: float | None) -> TrainedPanel:
+    """Return a panel with another threshold of watching; its risks stay."""
+    return panel_from_state(msgspec.structs.replace(panel.state, watch_from=threshold))
 
 
 def panel_from_state(state: PanelState) -> TrainedPanel:

@@ -23,6 +23,7 @@ from models.risk.profile import AccountProfile, id_digest
 from models.risk.rules.book import RULES, Hit, RuleBook, raised_by, risk_of, shares
 from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
 from models.risk.rules.texts import listed_reason, panel_reason, reason_of
+from models.risk.thresholds import DEFAULT_COSTS, CostSettings, threshold_for_cost
 
 
 class ForeignFeaturesError(ValueError):
@@ -33,7 +34,10 @@ class Bands(msgspec.Struct, frozen=True, kw_only=True):
     """Risks from which a transfer is watched, and stopped."""
 
     watch: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.5
+    """Until a panel comes with a threshold from the alert budget."""
     stop: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.8
+    costs: CostSettings = DEFAULT_COSTS
+    """A small sum is in the stop band only from a risk at which stopping it costs less than letting it go."""
 
 
 DEFAULT_BANDS: Final = Bands()
@@ -123,7 +127,7 @@ class Scorer:
         self, draft: Draft, features: tuple[float, ...], risk: float, scores: tuple[DetectorScore, ...]
     ) -> Assessment:
         lists = draft.lists
-        listed_risk, band, listed = self.decide(risk, lists)
+        listed_risk, band, listed = self.decide(risk, lists, draft.transfer.amount_fen)
         return Assessment(
             transfer=draft.transfer,
             risk=listed_risk,
@@ -136,24 +140,25 @@ class Scorer:
             lists=lists,
         )
 
-    def decide(self, risk: float, lists: AccountLists) -> tuple[float, Band, tuple[Reason, ...]]:
+    def decide(self, risk: float, lists: AccountLists, amount_fen: int) -> tuple[float, Band, tuple[Reason, ...]]:
         """Return risk, band and reasons after the lists: black stops at once, white beats any score, grey raises it."""
         payer, payee = lists.payer, lists.payee
         if payer is ListLevel.NONE and payee is ListLevel.NONE:
-            return risk, self._band(risk), ()
+            return risk, self._band(risk, amount_fen), ()
         if ListLevel.BLACK in (payer, payee):
             return 1.0, Band.STOP, (listed_reason("3004" if payee is ListLevel.BLACK else "3005", 1.0),)
         if ListLevel.WHITE in (payer, payee):
             return risk, Band.ALLOW, (listed_reason("0302", 1.0),)
         if ListLevel.GREY in (payer, payee):
             raised = raised_by(risk, self._book.settings.grey.weight)
-            return raised, self._band(raised), (listed_reason("L002", raised - risk),)
-        return risk, self._band(risk), ()
+            return raised, self._band(raised, amount_fen), (listed_reason("L002", raised - risk),)
+        return risk, self._band(risk, amount_fen), ()
 
-    def _band(self, risk: float) -> Band:
-        if risk >= self._bands.stop:
+    def _band(self, risk: float, amount_fen: int) -> Band:
+        bands, watch_from = self._bands, self._panel.watch_from
+        if risk >= bands.stop and risk >= threshold_for_cost(amount_fen, bands.costs):
             return Band.STOP
-        return Band.WATCH if risk >= self._bands.watch else Band.ALLOW
+        return Band.WATCH if risk >= (bands.watch if watch_from is None else watch_from) else Band.ALLOW
 
     def _reasons(self, draft: Draft, risk: float, scores: tuple[DetectorScore, ...]) -> tuple[Reason, ...]:
         """Return the grounds of ``risk`` by weight; what the detectors add to the rules has a ground of its own."""

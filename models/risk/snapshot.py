@@ -134,6 +134,8 @@ class PanelState(msgspec.Struct, frozen=True, kw_only=True, tag_field="format", 
     linear: LinearState | None
     forest: ForestState | None
     blend: BlendState
+    watch_from: float | None = None
+    """Risk from which a transfer is watched, as the alert budget has it; ``None`` before there is an opinion."""
 
 
 def _pack(value: Any) -> Any:
@@ -210,6 +212,7 @@ def check_state(state: PanelState) -> None:
         _check_forest(state.forest, state.width)
     _require(state.blend.weights.shape == (3,), "blend weights")
     _finite(state.blend.weights, np.array([state.blend.intercept]))
+    _require(state.watch_from is None or 0.0 < state.watch_from <= 1.0, "threshold of watching")
 
 
 def _check_novelty(state: NoveltyState, width: int) -> None:

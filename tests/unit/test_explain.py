@@ -114,10 +114,9 @@ def test_the_whole_way_to_the_band_is_computed_again_lists_too(panel):
         spoken = panel.score(row[None, :], row[None, FEATURE_INDEX["rule_risk"]])
         for level in ListLevel:
             lists = AccountLists(payee=level)
-            listed, band, _ = scorer.decide(spoken.risks[0], lists)
-            one = msgspec.structs.replace(
-                assessed(panel, row), risk=listed, band=band, lists=lists, rule_book=scorer.rule_book
-            )
+            one = assessed(panel, row)
+            listed, band, _ = scorer.decide(spoken.risks[0], lists, one.transfer.amount_fen)
+            one = msgspec.structs.replace(one, risk=listed, band=band, lists=lists, rule_book=scorer.rule_book)
             found = explain(one, panel)
             assert found.complete
             assert found.agrees
@@ -141,10 +140,9 @@ def test_a_changed_feature_or_score_does_not_agree(panel):
 def test_rules_alone_need_no_snapshot(panel):
     rows, _ = made_up(1, seed=8)
     risk = float(rows[0, FEATURE_INDEX["rule_risk"]])
-    scorer = Scorer()
-    one = msgspec.structs.replace(
-        assessed(panel, rows[0]), scores=(), risk=risk, band=scorer.decide(risk, AccountLists())[1]
-    )
+    scorer, one = Scorer(), assessed(panel, rows[0])
+    band = scorer.decide(risk, AccountLists(), one.transfer.amount_fen)[1]
+    one = msgspec.structs.replace(one, scores=(), risk=risk, band=band)
     one = msgspec.structs.replace(one, rule_book=scorer.rule_book)
     found = explain(one, None)
     assert (found.panel, found.agrees, found.complete) == ("rules-only", True, True)

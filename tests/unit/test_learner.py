@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.risk.calibration import fit_blend, prior_weights, threshold_for_budget
+from models.risk.calibration import fit_blend, prior_weights
 from models.risk.detectors import Forest
 from models.risk.drift import WINDOW_ROWS, ErrorDrift, InputDrift
 from models.risk.features import FEATURE_INDEX
@@ -189,8 +189,3 @@ def test_the_blend_follows_the_evidence():
     assert max(blend.weights[0], blend.weights[2]) < 0.2
     unlabelled = fit_blend(members[:0], fraud[:0], np.zeros(0), prior=np.array([1.0, 0.0, 0.0]))
     assert unlabelled.weights.tolist() == [1.0, 0.0, 0.0]
-
-
-def test_a_budget_gives_a_threshold():
-    risks = np.linspace(0.0, 1.0, 1_001)
-    assert (risks >= threshold_for_budget(risks, 0.01)).sum() == 10

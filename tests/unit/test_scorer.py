@@ -25,8 +25,9 @@ class Fixed:
 
     version = "fixed-1"
 
-    def __init__(self, risk: float) -> None:
+    def __init__(self, risk: float, watch_from: float | None = None) -> None:
         self.risk = risk
+        self.watch_from = watch_from
         self.seen: list[tuple[int, ...]] = []
 
     def score(self, rows: npt.NDArray[np.float64], rule_risks: npt.NDArray[np.float64]) -> PanelScores:
@@ -102,12 +103,23 @@ def test_lists_come_before_scores(lists: AccountLists, risk: float, band: Band, 
     ("risk", "band"), [(0.0, Band.ALLOW), (0.4999, Band.ALLOW), (0.5, Band.WATCH), (0.8, Band.STOP), (1.0, Band.STOP)]
 )
 def test_bands_begin_at_their_thresholds(risk: float, band: Band) -> None:
-    assert assess(Scorer(panel=Fixed(risk)), pay("a", "b", 1)).band is band
+    assert assess(Scorer(panel=Fixed(risk)), pay("a", "b", 1_000)).band is band
 
 
 def test_bands_are_settings() -> None:
     scorer = Scorer(panel=Fixed(0.3), bands=Bands(watch=0.1, stop=0.3))
-    assert assess(scorer, pay("a", "b", 1)).band is Band.STOP
+    assert assess(scorer, pay("a", "b", 1_000)).band is Band.STOP
+
+
+@pytest.mark.parametrize(("yuan", "band"), [(1, Band.WATCH), (62.49, Band.WATCH), (62.5, Band.STOP)])
+def test_a_sum_that_is_not_worth_a_false_stop_needs_more_certainty(yuan: float, band: Band) -> None:
+    assert assess(Scorer(panel=Fixed(0.8)), pay("a", "b", yuan)).band is band
+    assert assess(Scorer(panel=Fixed(0.999)), pay("a", "b", yuan)).band is Band.STOP
+
+
+@pytest.mark.parametrize(("risk", "band"), [(0.19, Band.ALLOW), (0.2, Band.WATCH), (0.8, Band.STOP)])
+def test_a_panel_with_a_threshold_says_from_where_to_watch(risk: float, band: Band) -> None:
+    assert assess(Scorer(panel=Fixed(risk, watch_from=0.2)), pay("a", "b", 1_000)).band is band
 
 
 def test_what_the_detectors_add_has_a_ground_of_its_own() -> None:
