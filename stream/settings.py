@@ -8,6 +8,8 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.risk.thresholds import DEFAULT_BUDGET
+
 
 class StreamSettings(BaseSettings):
     """What worker and trainer share."""
@@ -69,6 +71,9 @@ class TrainerSettings(StreamSettings):
     publish_every_s: float = Field(default=30.0, gt=0, description="Wall time between two published snapshots.")
     maturity_s: float = Field(
         default=86_400.0, ge=0, description="World time after which a transfer nobody doubted counts as honest."
+    )
+    alert_share: float = Field(
+        default=DEFAULT_BUDGET.share, gt=0, le=0.5, description="Share of transfers that people can look at."
     )
     niceness: int = Field(
         default=10, ge=0, le=19, description="How far the trainer gives way to the critical path on its machine."

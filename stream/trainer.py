@@ -24,7 +24,7 @@ from models.risk.features import FEATURE_NAMES, FEATURE_SET, rows_of
 from models.risk.learning.learner import Learner
 from models.risk.scorer import DEFAULT_BANDS
 from models.risk.snapshot import ForestState
-from models.risk.thresholds import AlertThreshold
+from models.risk.thresholds import AlertBudget, AlertThreshold
 from models.wire import Topic, VerdictLabel, decode_assessment, decode_verdict
 from stream.deadletter import Fault, Quarantine
 from stream.exitcodes import ExitCode
@@ -103,7 +103,7 @@ class Trainer:
         self.labels = Labels(maturity_us=int(settings.maturity_s * 1_000_000)) if restored is None else restored.labels
         self._positions: Positions = {} if restored is None else restored.positions
         self.watch = Watch(Contest(self.learner.panel()) if restored is None else restored.contest)
-        self._alerts = AlertThreshold()
+        self._alerts = AlertThreshold(AlertBudget(share=settings.alert_share))
         self._watch_from = self.watch.contest.champion.watch_from
         self._reader = _reader(settings.broker)
         self._producer = new_producer(settings.broker)

@@ -43,6 +43,9 @@ each other. The weights are ours: rounded from a fit on simulated towns (seeds 4
 set, which played no part in the fit, did not get worse.
 """
 
+COLD_LIMIT: Final = 40.0
+"""Beyond this logit nothing more is said; so no feature, however wild, overflows."""
+
 COLD_WEIGHTS: Final = {FEATURE_INDEX[name]: weight for name, weight in COLD_FEATURES.items()}
 
 RULE_SLOPE: Final = 2.0
@@ -165,7 +168,7 @@ def cold_odds(
     risks = np.clip(rule_risks, RULE_FLOOR, 1.0 - RULE_FLOOR)
     rules = ln(risks) - ln(1.0 - risks)
     kind = sum(weight * rows[:, column] for column, weight in COLD_WEIGHTS.items())
-    surprising = np.exp(COLD_INTERCEPT + COLD_RULE * rules + novelty + kind)
+    surprising = np.exp(np.clip(COLD_INTERCEPT + COLD_RULE * rules + novelty + kind, -COLD_LIMIT, COLD_LIMIT))
     return surprising, np.exp(RULE_INTERCEPT + RULE_SLOPE * rules)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 
 from models.risk.assessment import Band
 from models.risk.panel import panel_from_snapshot
+from models.risk.thresholds import DEFAULT_BUDGET
 from models.signing import verify_snapshot
 from models.wire import Topic, VerdictLabel, decode_snapshot
 from tests.streamkit import WAIT_S, Eye, dead_letters
@@ -70,6 +73,25 @@ def test_it_publishes_a_signed_snapshot_once_for_each_change(bench: Bench, addre
         verify_snapshot(record, key=KEY.encode())
         assert panel_from_snapshot(record.payload).version == record.version == bench.trainer.learner.panel().version
         eye.close()
+
+
+def test_the_alert_budget_sets_from_where_workers_watch(bench: Bench, address: str) -> None:
+    risky = range(0, 3_000, 300)
+    sent = [msgspec.structs.replace(assessment(n), risk=0.6 if n in risky else 0.01) for n in range(3_000)]
+    send_assessments(address, sent[:1_000])
+    bench.read(Topic.ASSESSMENTS, 1_000)
+    bench.trainer.publish()
+    assert bench.trainer.watch.contest.champion.watch_from is None, "too few have been seen for an opinion"
+    send_assessments(address, sent[1_000:])
+    bench.read(Topic.ASSESSMENTS, 3_000)
+    bench.trainer.publish()
+    bench.trainer._producer.flush(WAIT_S)
+    eye = Eye(address, Topic.MODELS, decode_snapshot)
+    served = panel_from_snapshot(eye.settle()[-1].payload)
+    eye.close()
+    assert served.watch_from == DEFAULT_BUDGET.floor, "10 of 3,000 are risky, 15 may be alerted: the rest is below it"
+    risks = np.array([item.risk for item in sent])
+    assert (risks >= served.watch_from).mean() <= DEFAULT_BUDGET.share
 
 
 def test_started_again_it_goes_on_where_it_was(bench: Bench, address: str) -> None:
