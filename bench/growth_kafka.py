@@ -30,8 +30,8 @@ from telemetry.clock import wall_us
 FEW: Final = 10_000
 MANY: Final = 1_000_000
 RATE: Final = 1_000.0
-WARM_S: Final = 5.0
-TRIALS: Final = 2.0
+WARM_S: Final = 10.0
+TRIALS: Final = 4.0
 READY_S: Final = 300.0
 FLUSH_S: Final = 60.0
 QUEUED: Final = 50_000

@@ -15,7 +15,7 @@ from typing import Final
 from faust.types import TP
 
 from stream.sender import Sender, Ticket
-from stream.tables import AccountState, Profiles
+from stream.tables import AccountState, Change, Profiles
 from telemetry.metrics import COMMIT_LATENCY, PROFILES
 
 EPOCH_S: Final = 0.1
@@ -122,8 +122,9 @@ class Committer:
         self._committing = True
         self._filled.clear()
         await self._until_confirmed(epoch.tickets)
-        offsets = await self._write_changelog(epoch.dirty)
-        self._profiles.committed(epoch.dirty, offsets)
+        changes = {key: Change(partition, state, state.encode()) for key, (partition, state) in epoch.dirty.items()}
+        offsets = await self._write_changelog(changes)
+        self._profiles.committed(changes, offsets)
         await self._acknowledge(epoch.positions)
         COMMIT_LATENCY.observe(time.monotonic() - started_s)
         PROFILES.set(len(self._profiles))
@@ -131,12 +132,12 @@ class Committer:
         if self._open.empty:
             self._idle.set()
 
-    async def _write_changelog(self, dirty: Mapping[bytes, tuple[int, AccountState]]) -> Mapping[int, int]:
+    async def _write_changelog(self, changes: Mapping[bytes, Change]) -> Mapping[int, int]:
         """Write the last value of each changed profile; return the last offset by partition."""
         self._still_owner()
         ticket = self._sender.ticket(self._wake_up)
-        for key, (partition, state) in dirty.items():
-            ticket.send(self._changelog, key, state.encode(), partition=partition)
+        for key, change in changes.items():
+            ticket.send(self._changelog, key, change.value, partition=change.partition)
         ticket.seal()
         await self._until_confirmed([ticket])
         return ticket.offsets

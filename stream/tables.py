@@ -8,13 +8,15 @@ once per epoch, and only then does a store that outlives the process get them.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 from aiokafka.partitioner import murmur2
 from faust.types import TP
+from rocksdict import WriteBatch
 
 from models.risk.profile import EMPTY_PROFILE, AccountProfile
 
@@ -83,6 +85,14 @@ def _check_place(key: bytes, partition: int, right: int) -> None:
         raise Misplaced(f"key of {len(key)} bytes belongs to partition {right}, found on {partition}")
 
 
+class Change(NamedTuple):
+    """A changed state with its partition and the changelog's value of it."""
+
+    partition: int
+    state: AccountState
+    value: bytes
+
+
 class Profiles(Protocol):
     """Account states by key (UTF-8 of the account id)."""
 
@@ -94,8 +104,8 @@ class Profiles(Protocol):
         """Assign a state; the caller sees to its changelog record."""
         ...
 
-    def committed(self, states: Mapping[bytes, tuple[int, AccountState]], offsets: Mapping[int, int]) -> None:
-        """Take note that the changelog holds ``states``, up to ``offsets`` by partition."""
+    def committed(self, changes: Mapping[bytes, Change], offsets: Mapping[int, int]) -> None:
+        """Take note that the changelog holds ``changes``, up to ``offsets`` by partition."""
         ...
 
     def forget(self) -> None:
@@ -132,7 +142,7 @@ class MemoryProfiles:
         self._states[key] = state
         self._places[key] = partition
 
-    def committed(self, states: Mapping[bytes, tuple[int, AccountState]], offsets: Mapping[int, int]) -> None:
+    def committed(self, changes: Mapping[bytes, Change], offsets: Mapping[int, int]) -> None:
         """Do nothing: this memory does not outlive the process."""
 
     def forget(self) -> None:
@@ -171,13 +181,16 @@ class RocksProfiles:
         _check_place(key, partition, partition_of(key, self._partitions))
         self._dirty[key] = state
 
-    def committed(self, states: Mapping[bytes, tuple[int, AccountState]], offsets: Mapping[int, int]) -> None:
-        """Write committed states and the changelog offsets they go up to."""
-        for key, (partition, state) in states.items():
-            self._store._db_for_partition(partition).put(key, state.encode())
+    def committed(self, changes: Mapping[bytes, Change], offsets: Mapping[int, int]) -> None:
+        """Write committed states, then the changelog offsets they go up to."""
+        batches: dict[int, WriteBatch] = defaultdict(lambda: WriteBatch(raw_mode=True))
+        for key, (partition, state, value) in changes.items():
+            batches[partition].put(key, value)
             self._keep(key, state)
             if self._dirty.get(key) is state:
                 del self._dirty[key]
+        for partition, batch in batches.items():
+            self._store._db_for_partition(partition).write(batch)
         for partition, offset in offsets.items():
             self._store.set_persisted_offset(TP(self._changelog, partition), offset)
 

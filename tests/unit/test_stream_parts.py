@@ -28,7 +28,7 @@ from stream.follower import Record
 from stream.quiet import SeldomFilter
 from stream.ready import announce_ready
 from stream.settings import WorkerSettings
-from stream.tables import EMPTY_STATE, AccountState, Misplaced, RocksProfiles, decode_state, partition_of
+from stream.tables import EMPTY_STATE, AccountState, Change, Misplaced, RocksProfiles, decode_state, partition_of
 
 PLACE = TP("transfers", 1)
 
@@ -144,7 +144,7 @@ def test_files_hold_only_what_the_changelog_holds(tmp_path: Path) -> None:
     assert store._db_for_partition(partition).get(key) is None
     newer = state.debited(EMPTY_PROFILE, 6)
     profiles.put(key, partition, newer)
-    profiles.committed({key: (partition, state)}, {partition: 41})
+    profiles.committed({key: Change(partition, state, state.encode())}, {partition: 41})
     assert decode_state(store._db_for_partition(partition).get(key)) == state
     assert profiles.get(key, partition) is newer
     assert store.persisted == {partition: 41}
