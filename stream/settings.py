@@ -52,7 +52,7 @@ class WorkerSettings(StreamSettings):
         default=500, ge=1, le=1_500, description="How long the broker holds an answer without records."
     )
     fetch_pause_ms: float = Field(
-        default=5.0, ge=0, le=100, description="Shortest time between two requests for records: latency against CPU."
+        default=8.0, ge=0, le=100, description="Shortest time between two requests for records: latency against CPU."
     )
     future_tolerance_s: float = Field(default=300.0, ge=0, description="World time by which a transfer may be early.")
     brake_window: int = Field(default=1_000, ge=10, description="Latest records the dead-letter brake looks at.")
