@@ -98,7 +98,7 @@ class Account:
         row.update(self.money_out.features(f"{name}_out", now_us))
         paid, received = self.money_out.windows["7d"].total, self.money_in.windows["7d"].total
         row[f"{name}_turnover"] = math.log1p(paid) - math.log1p(received)
-        row[f"{name}_age"] = math.log1p((now_us - self.first_us) / 1e6)
+        row[f"{name}_age"] = math.log1p(max(now_us - self.first_us, 0) / 1e6)
         return row
 
     def paid(self, amount: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections import Counter, defaultdict
@@ -138,6 +139,8 @@ def test_naive_features_are_the_56_of_the_reference_and_remember_both_accounts()
     later = transfer.derive(occurred_us=transfer.occurred_us + SPANS_US["1h"] + 1)
     row = features_of(accounts, later)
     assert (row["payer_out_n_1h"], row["payer_out_n_24h"]) == (0, 5)
+    early = transfer.derive(transfer_id="early", occurred_us=1)
+    assert all(math.isfinite(value) for value in features_of(accounts, early).values()), "partitions run apart"
 
 
 def test_lean_features_are_seven_of_the_payer() -> None:
