@@ -27,6 +27,7 @@ from api.settings import ApiSettings
 from api.store.database import StoreAway
 from telemetry import metrics
 from telemetry.clock import Clock
+from telemetry.garbage import collect_rarely
 from telemetry.logging import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -129,6 +130,7 @@ class _ReadyServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start as uvicorn does, then wait for readiness in the background."""
         await super().startup(sockets)
+        collect_rarely()
         if self._ready_file is not None and self.started:
             self._announcing = asyncio.create_task(self._announce(self._ready_file))
 

@@ -14,6 +14,8 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from telemetry.garbage import collect_rarely
+
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
@@ -72,6 +74,7 @@ class _ReadyServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start as uvicorn does, then say so."""
         await super().startup(sockets)
+        collect_rarely()
         if self._ready_file is not None and self.started:
             announce(self._ready_file, self._address)
 
