@@ -15,6 +15,7 @@ from api.store import brake as brake_store
 from api.store.database import Database, StoreAway
 from models.control.audit import GENESIS
 from models.control.brake import Brake, Cap
+from models.control.policy import Action, Why
 from models.control.records import HOUR_US
 from models.control.states import IN_FORCE, OrderKind, OrderState
 from models.control.table import states_of, terminal_states
@@ -58,6 +59,8 @@ class Gauges:
         """Touch known label values, so that alerts see a zero and not nothing."""
         for cap in Cap:
             metrics.BRAKE_WITHHELD.labels(cap)
+        for outcome in (Action.ORDER, *Why):
+            metrics.STOP_BAND.labels(outcome)
         for topic in ("assessments", "verdicts"):
             metrics.DEAD_LETTERS.labels(topic, "undecodable")
         metrics.DEAD_LETTERS.labels("assessments", "unstorable")

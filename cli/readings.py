@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -91,6 +92,14 @@ def total(samples: Samples, name: str, **labels: str) -> int:
     """Return the sum of a metric's samples that carry ``labels``."""
     rows = samples.get(name, ())
     return int(sum(value for row, value in rows if labels.items() <= row.items()))
+
+
+def by_label(samples: Samples, name: str, label: str) -> dict[str, int]:
+    """Return the sum of a metric's samples for each value of ``label``, without zeros."""
+    found: Counter[str] = Counter()
+    for row, value in samples.get(name, ()):
+        found[row.get(label, "")] += int(value)
+    return {text: count for text, count in sorted(found.items()) if count}
 
 
 def merge(pages: Iterable[Samples]) -> Samples:

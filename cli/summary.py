@@ -42,6 +42,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     transfers: TransferCounts
     rate_tps: float
     bands: dict[str, int]
+    stop_band: dict[str, int]
+    """What became of transfers in the stop band: orders, and why others made none."""
     latency_ms: Latencies
     orders: Orders
     money_fen: Money
@@ -78,6 +80,7 @@ def summary_table(summary: Summary) -> Table:
         ("duplicates recognised / dead letters", f"{counts.duplicate:,} / {counts.dead:,}"),
         ("rate", f"{summary.rate_tps:.0f} transfers/s"),
         ("decisions", _states(summary.bands)),
+        ("of the stop band", _states(summary.stop_band)),
         ("accepted -> assessed", f"p50 {_ms(assess.p50)}   p99 {_ms(assess.p99)}   p99.9 {_ms(assess.p999)}"),
         ("assessed -> stop confirmed", f"p50 {_ms(confirm.p50)}   p99 {_ms(confirm.p99)}"),
         ("protective stops", _states(summary.orders.protective_stop)),

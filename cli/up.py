@@ -18,7 +18,7 @@ from rich.live import Live
 from cli.observer import Observer
 from cli.plan import Keys, Plan, free_ports
 from cli.progress import live_view, plain_line
-from cli.readings import Samples, Sources, histogram_quantiles, merge, since, total
+from cli.readings import Samples, Sources, by_label, histogram_quantiles, merge, since, total
 from cli.summary import Latencies, Orders, Summary, TransferCounts, summary_table
 from cli.supervisor import NotReady, ProgramDied, Supervisor
 from cli.verify import find_breaches
@@ -183,6 +183,7 @@ class Run:
             ),
             rate_tps=world.rate_tps,
             bands=dict(observer.bands),
+            stop_band=by_label(samples, "sluice_stop_band_total", "outcome"),
             latency_ms=Latencies(
                 accept_to_assess=observer.latency(),
                 assess_to_stop_confirmed=histogram_quantiles(

@@ -121,6 +121,11 @@ BRAKE_TRIPPED = Gauge("sluice_brake_tripped", "1 while automatic stops are suspe
 BRAKE_WITHHELD = Counter(
     "sluice_brake_withheld_total", "Automatic stops the brake withheld, by the cap that was reached.", ["cap"]
 )
+STOP_BAND = Counter(
+    "sluice_stop_band_total",
+    "What became of transfers in the stop band: an order, attached to one there is, or why none was made.",
+    ["outcome"],
+)
 AUDIT_INTACT = Gauge(
     "sluice_audit_chain_intact", "1 if the last check found every link of the audit chain intact, 0 if one is broken."
 )

@@ -49,7 +49,10 @@ def _triage_one(desk: Desk, brake: Brake, assessment: Assessment) -> Taken:
         return Taken(action=Action(known.action), why=Why(known.why) if known.why else None, order_id=known.order_id)
     decision = decide(assessment, standing_of(desk, target), desk.rules.policy, desk.now_us)
     stamps = Stamps(assessment.stages.accepted_us, assessment.stages.assessed_us)
-    return carry_out(desk, brake, assessment, decision, stamps)
+    taken = carry_out(desk, brake, assessment, decision, stamps)
+    if taken.action is not Action.NONE:
+        metrics.STOP_BAND.labels(taken.why or taken.action).inc()
+    return taken
 
 
 def standing_of(desk: Desk, target: Target | None) -> Standing:

@@ -115,6 +115,16 @@ DECISIONS = Row(
             queries=(Query(f"sum by (cap) (increase(sluice_brake_withheld_total{{{R}}}[5m]))", "{{cap}}"),),
             width=12,
         ),
+        Panel(
+            title=Text("止付档的去向", "What became of the stop band"),
+            about=Text(
+                "五分钟内判为止付档的转账:发出止付、并入已有止付,或未止付的原因(如证据不足以认定账户)。",
+                "Transfers in the stop band over five minutes: a stop of their own, attached to one there is,"
+                " or why there was none (no ground that convicts an account, say).",
+            ),
+            queries=(Query(f"sum by (outcome) (increase(sluice_stop_band_total{{{R}}}[5m]))", "{{outcome}}"),),
+            width=24,
+        ),
     ),
 )
 

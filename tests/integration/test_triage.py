@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from api.service import braking
 from api.service.drafting import DraftWish, draft
@@ -63,6 +64,25 @@ async def test_a_redelivered_assessment_makes_nothing_new(home: Path | str) -> N
     assert again == [first, first]
     assert [each.action for each in entries] == ["order.open", "order.bank_ok"]
     assert len(bank.sent) == 1
+
+
+def became(outcome: str) -> float:
+    return REGISTRY.get_sample_value("sluice_stop_band_total", {"outcome": outcome}) or 0.0
+
+
+async def test_what_became_of_the_stop_band_is_counted_once_for_each_transfer(home: Path | str) -> None:
+    before = {outcome: became(outcome) for outcome in ("order", "inconclusive")}
+    found, unsure = suspicious(), assessed(transfer(), reasons=(Reason(code="3006", weight=0.9, zh="可疑", en="odd"),))
+    async with station(home, FakeBank()) as desk:
+        (taken,) = await desk.triage(found)
+        assert taken.action is Action.ORDER
+        await desk.triage(found)
+        (withheld,) = await desk.triage(unsure)
+        assert withheld.why is Why.INCONCLUSIVE
+    assert {outcome: became(outcome) - start for outcome, start in before.items()} == {
+        "order": 1.0,
+        "inconclusive": 1.0,
+    }
 
 
 async def test_each_credit_gets_its_own_amount_hold_until_the_account_is_blocked(home: Path | str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from cli.readings import histogram_quantiles, merge, parse_samples, since, total
+from cli.readings import by_label, histogram_quantiles, merge, parse_samples, since, total
 
 
 def page(values: list[float]) -> str:
@@ -24,6 +24,8 @@ def test_totals_are_summed_over_labels_and_programs() -> None:
     assert total(samples, "things_total") == 10
     assert total(samples, "things_total", kind="bad") == 4
     assert total(samples, "unknown_total") == 0
+    assert by_label(samples, "things_total", "kind")["bad"] == 4
+    assert by_label(samples, "unknown_total", "kind") == {}
 
 
 def test_quantiles_are_linear_within_a_bucket() -> None:
