@@ -113,7 +113,7 @@ class Unprocessable(ApiError):
 
 
 class Unavailable(ApiError):
-    """Temporarily unavailable, nothing was accepted."""
+    """Temporarily unavailable; what is not told as accepted may be posted again, which is safe."""
 
     status = 503
     headers = MappingProxyType({"Retry-After": str(RETRY_AFTER_S)})

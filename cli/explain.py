@@ -170,6 +170,8 @@ def run_explain(options: ExplainOptions) -> int:
         return DIFFERS if isinstance(error, SignatureError) else NOT_EXPLAINED
     text = msgspec.json.encode(as_object(told)).decode() if options.as_json else as_text(told, options.lang)
     sys.stdout.write(text + "\n")
+    if not told.explanation.checks:
+        return NOT_EXPLAINED
     return AGREES if told.explanation.agrees else DIFFERS
 
 
@@ -208,7 +210,8 @@ WORDS: Final = {
         "none": "不适用，仅规则",
         "same": "重算一致：记录的特征与该快照给出完全相同的风险",
         "other": "重算不一致：",
-        "partly": "名单之后的风险未重算：规则版本不同",
+        "nothing": "无可重算：规则版本不同，且风险由名单决定",
+        "partly": "档位与名单的作用未重算：规则版本不同",
         "reasons": "理由：",
         "why": "各特征的作用（从强到弱）：",
         "check": "  {name}：记录 {recorded}，重算 {recomputed}",
@@ -221,7 +224,8 @@ WORDS: Final = {
         "none": "none, rules alone",
         "same": "computed again: the recorded features and that snapshot give exactly the same risk",
         "other": "computed again, it DIFFERS:",
-        "partly": "the risk after lists was not computed again: the rule book is another",
+        "nothing": "nothing could be computed again: the rule book is another, and lists have made this risk",
+        "partly": "the band and what lists do were not computed again: the rule book is another",
         "reasons": "reasons:",
         "why": "what each feature does, strongest first:",
         "check": "  {name}: recorded {recorded}, now {recomputed}",
@@ -238,7 +242,7 @@ def as_text(told: Told, lang: str) -> str:
             id=transfer.transfer_id, yuan=yuan_from_fen(transfer.amount_fen), risk=assessment.risk, band=found.band
         ),
         words["made"].format(panel=found.panel, signature=words[told.signature], book=assessment.rule_book),
-        words["same"] if found.agrees else words["other"],
+        words["same" if found.agrees else "other" if found.checks else "nothing"],
     ]
     for check in found.checks:
         if not check.agrees:

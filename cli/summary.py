@@ -53,6 +53,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     restarts: dict[str, int]
     reconciled: bool
     breaches: list[str]
+    stopped_by_hand: bool = False
+    """Stopped by a signal, with transfers under way; whether all reconciles was then not checked."""
 
 
 def _share(part: int, whole: int) -> str:
@@ -65,6 +67,12 @@ def _ms(value: float | None) -> str:
 
 def _states(states: dict[str, int]) -> str:
     return ", ".join(f"{state} {count:,}" for state, count in sorted(states.items())) or "none"
+
+
+def _reconciled(summary: Summary) -> str:
+    if summary.reconciled:
+        return "yes"
+    return ("" if summary.stopped_by_hand else "[bold red]NO[/]: ") + "; ".join(summary.breaches)
 
 
 def summary_table(summary: Summary) -> Table:
@@ -93,7 +101,7 @@ def summary_table(summary: Summary) -> Table:
         ("false stops", f"{summary.false_stops} ({false_rate:.1f} per 10,000 customers and simulated day)"),
         ("customers, simulated days", f"{summary.customers:,}, {summary.simulated_days:.2f}"),
         ("restarts", _states(summary.restarts)),
-        ("reconciled", "yes" if summary.reconciled else "[bold red]NO[/]: " + "; ".join(summary.breaches)),
+        ("reconciled", _reconciled(summary)),
     ]
     for name, value in rows:
         table.add_row(name, value)

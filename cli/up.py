@@ -31,6 +31,7 @@ QUIET_REFRESH_S = 0.25
 PLAIN_REFRESH_S = 5.0
 SETTLE_TIMEOUT_S = 30.0
 SETTLE_POLL_S = 0.2
+BY_HAND = "not checked: stopped by hand while transfers were under way"
 EXIT_DIED = 1
 EXIT_NOT_RECONCILED = 3
 
@@ -64,6 +65,7 @@ class Run:
         )
         self._observer: Observer | None = None
         self._before_live: Samples = {}
+        self._by_hand = False
 
     def execute(self) -> Summary:
         """Run until the end that was asked for, or Ctrl-C; return the summary.
@@ -76,6 +78,7 @@ class Run:
                 self._watch(observer)
             except KeyboardInterrupt:
                 self._console.print("stopping ...")
+                self._by_hand = True
             return self._sum_up(observer)
         finally:
             if self._observer is not None:
@@ -166,8 +169,9 @@ class Run:
             time.sleep(SETTLE_POLL_S)
 
     def _sum_up(self, observer: Observer) -> Summary:
-        stats = self._settle()
-        breaches = find_breaches(self._sources)
+        by_hand = self._by_hand  # nobody who presses Ctrl-C waits until the banks have answered
+        stats = self._sources.api("/v1/stats") if by_hand else self._settle()
+        breaches = [BY_HAND] if by_hand else find_breaches(self._sources)
         world = self._sources.world()
         if world is None:
             raise NotReady("world", 0.0, self._supervisor.find("world").tail())
@@ -198,6 +202,7 @@ class Run:
             restarts={each.program.name: each.restarts for each in running if each.restarts},
             reconciled=not breaches,
             breaches=breaches,
+            stopped_by_hand=by_hand,
         )
 
 
@@ -232,7 +237,7 @@ def run_up(options: UpOptions) -> int:
         console.print(f"[bold red]{error}[/]", highlight=False)
         return EXIT_DIED
     except KeyboardInterrupt:
-        console.print("stopped before the world was live")
+        console.print("stopped")
         return EXIT_DIED
     except httpx.HTTPError as error:
         console.print(f"[bold red]a program did not answer: {error!r}[/]", highlight=False)
@@ -241,4 +246,4 @@ def run_up(options: UpOptions) -> int:
         sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
     else:
         console.print(summary_table(summary))
-    return 0 if summary.reconciled else EXIT_NOT_RECONCILED
+    return 0 if summary.reconciled or summary.stopped_by_hand else EXIT_NOT_RECONCILED

@@ -240,7 +240,9 @@ class Trainer:
         self._next_publish_s = time.monotonic() + self._settings.publish_every_s
         contest = self.watch.contest
         contest.follow(self.learner.panel())
-        self._watch_from = self._alerts.watch_from(at_most=DEFAULT_BANDS.stop) or self._watch_from
+        threshold = self._alerts.watch_from(at_most=DEFAULT_BANDS.stop)
+        if threshold is not None:
+            self._watch_from = threshold
         contest.watch_from(self._watch_from)
         self._publisher.publish(contest.champion)
         for name, on in self.learner.health().alarms.items():

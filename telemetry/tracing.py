@@ -88,16 +88,25 @@ def format_traceparent(trace: Trace) -> str:
     return f"00-{trace.trace_id}-{trace.span_id}-{SAMPLED_FLAG if trace.sampled else 0:02x}"
 
 
+MAX_TRACE_BYTES: Final = 256
+"""Release 00 of the standard has 55; a later one may be longer."""
+
+
 def carried(headers: Headers) -> list[tuple[str, bytes]]:
     """Return what a record made from another one takes along: its trace header, untouched, or nothing.
 
+    One that is too long to be a trace is nothing, too: it could make the new record larger than a broker takes.
+
     >>> carried([("traceparent", b"00-x"), ("other", b"1")])
     [('traceparent', b'00-x')]
+    >>> carried([("traceparent", b"0" * 1_000)])
+    []
     """
     if not headers:
         return []
     pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return [(TRACEPARENT, value) for name, value in pairs if name == TRACEPARENT and isinstance(value, bytes)][:1]
+    found = [value for name, value in pairs if name == TRACEPARENT and isinstance(value, bytes)][:1]
+    return [(TRACEPARENT, value) for value in found if len(value) <= MAX_TRACE_BYTES]
 
 
 def trace_of(headers: Headers) -> Trace | None:

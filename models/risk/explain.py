@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from models.risk.assessment import Assessment, Band, Reason
+from models.risk.assessment import AccountLists, Assessment, Band, Reason
 from models.risk.columns import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET, RULE_RISK
 from models.risk.panel import (
     COLD_RULE,
@@ -68,8 +68,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """An assessment computed again: every detector's score, the risk after lists, and what made it, strongest first.
 
-    The last of ``checks`` is the risk after lists; it is missing if the rule book of
-    the assessment is not the one of this release, since lists raise risks by its weights.
+    The last of ``checks`` is the risk after lists; it is missing if an account was listed and the rule
+    book of the assessment is not the one of this release, since lists raise risks by its weights.
     """
 
     panel: str
@@ -86,9 +86,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def agrees(self) -> bool:
-        """Whether all that was computed again is what was recorded."""
+        """Whether all that was computed again is what was recorded, and anything was."""
         same = self.recomputed_band in (None, self.band)
-        return same and all(check.agrees for check in self.checks)
+        return same and bool(self.checks) and all(check.agrees for check in self.checks)
 
 
 def panel_named(assessment: Assessment) -> str | None:
@@ -135,12 +135,16 @@ def explain(
 
 
 def _after_lists(assessment: Assessment, risk: float, scorer: Scorer) -> tuple[tuple[Check, ...], Band | None]:
-    """Return the check of the risk after lists and the band, or nothing for another rule book."""
-    if assessment.rule_book != scorer.rule_book:
+    """Return the check of the risk after lists, and the band.
+
+    Under another rule book there is no band, and where lists raised the risk by its weights no check.
+    """
+    same_book = assessment.rule_book == scorer.rule_book
+    if not same_book and assessment.lists != AccountLists():
         return (), None
     listed, band, _ = scorer.decide(risk, assessment.lists, assessment.transfer.amount_fen)
-    check = Check(name="risk", version=scorer.rule_book, recorded=assessment.risk, recomputed=listed)
-    return (check,), band
+    check = Check(name="risk", version=assessment.rule_book, recorded=assessment.risk, recomputed=listed)
+    return (check,), band if same_book else None
 
 
 def _contributions(row: Rows, panel: TrainedPanel, most: int) -> tuple[Contribution, ...]:

@@ -199,7 +199,9 @@ async def test_waiters_wake_everyone_and_keep_nothing() -> None:
 def test_problems_know_their_status_and_title() -> None:
     problem = Unavailable("broker_away", "try again").problem()
     assert problem["status"] == 503
-    assert problem["title"] == "Temporarily unavailable, nothing was accepted"
+    assert (
+        problem["title"] == "Temporarily unavailable; what is not told as accepted may be posted again, which is safe"
+    )
     assert Unavailable("x", "y").response().headers["retry-after"] == "1"
     assert FrameworkError(405, "no", {"Allow": "GET"}).response().headers["allow"] == "GET"
     for kind in ApiError.__subclasses__():

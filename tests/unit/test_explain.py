@@ -155,7 +155,19 @@ def test_another_rule_book_is_said_not_guessed(panel):
     found = explain(assessed(panel, rows[0]), panel)
     assert not found.complete
     assert found.agrees
-    assert "risk" not in {check.name for check in found.checks}
+    assert "risk" in {check.name for check in found.checks}, "no list has raised it, so it does not depend on the book"
+    forged = msgspec.structs.replace(assessed(panel, rows[0]), risk=0.123)
+    assert not explain(forged, panel).agrees
+    listed = msgspec.structs.replace(assessed(panel, rows[0]), lists=AccountLists(payee=ListLevel.GREY))
+    assert "risk" not in {check.name for check in explain(listed, panel).checks}
+
+
+def test_where_nothing_can_be_computed_again_nothing_agrees(panel):
+    rows, _ = made_up(1, seed=11)
+    lists = AccountLists(payee=ListLevel.GREY)
+    one = msgspec.structs.replace(assessed(panel, rows[0]), scores=(), lists=lists, rule_book="r0-other")
+    found = explain(one, None)
+    assert (found.checks, found.agrees) == ((), False)
 
 
 def test_the_time_of_day_is_one_thing_to_a_person_and_no_factor_is_absurd(panel):
