@@ -137,7 +137,10 @@ def pace_fetches(fetcher: Any, pause_s: float) -> None:
     async def fetch_in_time(assignment: Any, node: int, request: Any) -> Any:
         wait_s = asked_s.get(node, 0.0) + pause_s - time.monotonic()
         if wait_s > 0:
-            await asyncio.sleep(wait_s)
+            try:
+                await asyncio.sleep(wait_s)
+            except asyncio.CancelledError:
+                return False  # as the stock one does when it is closed: its closer awaits it and would end with it
         asked_s[node] = time.monotonic()
         return await fetch(assignment, node, request)
 

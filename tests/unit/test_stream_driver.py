@@ -123,3 +123,16 @@ async def test_a_broker_is_asked_at_most_once_in_a_pause() -> None:
     for _ in range(4):
         assert await fetcher._proc_fetch_request(None, 1, None)
     assert all(later - earlier >= 0.019 for earlier, later in itertools.pairwise(asked))
+
+
+async def test_a_fetcher_that_is_closed_during_the_pause_does_not_end_its_closer() -> None:
+    async def fetch(_assignment: Any, _node: int, _request: Any) -> bool:
+        return True
+
+    fetcher: Any = SimpleNamespace(_proc_fetch_request=fetch)
+    pace_fetches(fetcher, 60.0)
+    assert await fetcher._proc_fetch_request(None, 1, None)
+    pausing = asyncio.ensure_future(fetcher._proc_fetch_request(None, 1, None))
+    await asyncio.sleep(0)
+    pausing.cancel()
+    assert await pausing is False
