@@ -172,6 +172,8 @@ class Run:
         by_hand = self._by_hand  # nobody who presses Ctrl-C waits until the banks have answered
         stats = self._sources.api("/v1/stats") if by_hand else self._settle()
         breaches = [BY_HAND] if by_hand else find_breaches(self._sources)
+        if stats["outbox_open"] and not by_hand:
+            breaches.append(f"{stats['outbox_open']} commands have no answer of their bank")
         world = self._sources.world()
         if world is None:
             raise NotReady("world", 0.0, self._supervisor.find("world").tail())

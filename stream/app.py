@@ -26,6 +26,7 @@ from stream.follower import Follower, Record
 from stream.panels import CurrentScorer, Panels
 from stream.quiet import quiet_engine
 from stream.ready import announce_ready
+from stream.rulebook import RulesUnreadable, read_rules
 from stream.settings import WorkerSettings
 from stream.stages import UNREADABLE
 from stream.startup import prepare_broker
@@ -48,6 +49,11 @@ def run_worker(settings: WorkerSettings) -> int:
     """
     configure_logging(settings.worker_id, settings.log_level)
     quiet_engine()
+    try:
+        scorer = Scorer(rules=read_rules(settings.rules_file))
+    except RulesUnreadable as error:
+        log.error("the rules cannot be read", reason=str(error))
+        return ExitCode.MISCONFIGURED
     code, embedded = prepare_broker(settings)
     if code is not ExitCode.OK:
         return code
@@ -59,7 +65,7 @@ def run_worker(settings: WorkerSettings) -> int:
     show_zeros()
     tune_threads()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    return asyncio.run(_Life(settings).run())
+    return asyncio.run(_Life(settings, scorer).run())
 
 
 def show_zeros() -> None:
@@ -76,13 +82,13 @@ def show_zeros() -> None:
 class _Life:
     """Start, work, stop."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, scorer: Scorer) -> None:
         self._settings = settings
         self._end = CrashOnly()
         self._tally_exits()
         self._stopping = asyncio.Event()
         self._controls = Controls()
-        self._scorer = CurrentScorer(Scorer())
+        self._scorer = CurrentScorer(scorer)
         key = settings.snapshot_key.get_secret_value().encode()
         self._panels = Panels(self._scorer, key=key, refuse=self._quarantine)
         self._followers = [

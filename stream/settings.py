@@ -54,6 +54,9 @@ class WorkerSettings(StreamSettings):
     fetch_pause_ms: float = Field(
         default=8.0, ge=0, le=100, description="Shortest time between two requests for records: latency against CPU."
     )
+    rules_file: Path | None = Field(
+        default=None, description="TOML or JSON file of thresholds and weights of the rule book (docs/rules.md)."
+    )
     future_tolerance_s: float = Field(default=300.0, ge=0, description="World time by which a transfer may be early.")
     brake_window: int = Field(default=1_000, ge=10, description="Latest records the dead-letter brake looks at.")
     brake_share: float = Field(default=0.5, gt=0, le=1, description="Share of bad records above which a worker stops.")

@@ -184,14 +184,17 @@ def _id_of(raw: msgspec.Raw) -> str:
 def _batch_answer(items: list[BatchItem | PostedTransfer], outcomes: list[Outcome]) -> Response:
     remaining = iter(outcomes)
     results: list[BatchItem] = []
-    away = False
+    away = 0
     for item in items:
         if isinstance(item, BatchItem):
             results.append(item)
             continue
         outcome = next(remaining)
-        away = away or outcome.status is Status.UNAVAILABLE
-        problem = _conflict(item.transfer_id).problem() if outcome.status is Status.CONFLICT else None
+        away += outcome.status is Status.UNAVAILABLE
+        problem = None
+        if outcome.status is Status.CONFLICT:
+            metrics.TRANSFERS_REFUSED.labels("other_content").inc()
+            problem = _conflict(item.transfer_id).problem()
         status = "refused" if problem else outcome.status.value
         results.append(
             BatchItem(
@@ -202,7 +205,7 @@ def _batch_answer(items: list[BatchItem | PostedTransfer], outcomes: list[Outcom
             )
         )
     if away:
-        metrics.TRANSFERS_REFUSED.labels("broker_away").inc()
+        metrics.TRANSFERS_REFUSED.labels("broker_away").inc(away)
         detail = "the broker did not confirm every transfer; post the batch again"
         raise Unavailable("broker_away", detail, results=results)
     counts = {name: sum(each.status == name for each in results) for name in ("accepted", "duplicate", "refused")}

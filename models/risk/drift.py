@@ -92,7 +92,7 @@ class ErrorDrift:
     """River's ADWIN (Bifet and Gavalda 2007) on the risk given to each kind of labelled transfer.
 
     Frauds and the honest are watched apart, so that a changed share of fraud
-    among the labels is no alarm by itself.
+    among the labels is no alarm by itself. Errors that have become fewer are none either.
     """
 
     def __init__(self) -> None:
@@ -104,10 +104,12 @@ class ErrorDrift:
         """Take risks as scored with the labels that have come."""
         for risk, is_fraud in zip(risks.tolist(), fraud.tolist(), strict=True):
             watch = self._watch[is_fraud]
+            before = watch.estimation
             watch.update(abs(float(is_fraud) - risk))
-            self._left[is_fraud] = ALARM_EXAMPLES if watch.drift_detected else max(self._left[is_fraud] - 1, 0)
+            worse = watch.drift_detected and watch.estimation > before
+            self._left[is_fraud] = ALARM_EXAMPLES if worse else max(self._left[is_fraud] - 1, 0)
 
     @property
     def alarms(self) -> dict[str, bool]:
-        """Which errors have changed lately: of missed frauds, of alarms at the honest."""
+        """Which errors have grown lately: of missed frauds, of alarms at the honest."""
         return {"error_fraud": self._left[True] > 0, "error_honest": self._left[False] > 0}

@@ -27,8 +27,9 @@ Each rule is a small pure function over the facts of a transfer (`models/risk/ru
 adds, at most its weight; the risk is the logistic of {base} and their sum, so it only grows with each ground. From
 {watch} on a transfer is watched (once the trainer has seen enough, from the risk on that the alert budget allows), from
 {stop} on it is in the stop band (a sum below {small} yuan only from a risk at which a stop costs less than it saves;
-`models/risk/thresholds.py`). Edition {edition}; thresholds and weights can be set (`RuleSettings`, a JSON or TOML
-mapping), a weight of 0 switches a rule off, and every assessment names edition and thresholds by a digest.
+`models/risk/thresholds.py`). Edition {edition}; thresholds and weights can be set (`SLUICE_RULES_FILE`, a TOML or
+JSON file with what is to differ from `RuleSettings`), a weight of 0 switches a rule off, and every assessment names
+edition and thresholds by a digest.
 
 **Ours** means: no regulator gives a number (`domain.md` 3.1), the default is our choice. All weights are ours. They
 were chosen on simulated towns, so that honest life stays below a stop, and then rounded; the open set and labels of a

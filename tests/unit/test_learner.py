@@ -165,6 +165,13 @@ def test_missed_frauds_raise_an_alarm():
     assert watch.alarms == {"error_fraud": True, "error_honest": False}
 
 
+def test_errors_that_become_fewer_are_no_alarm():
+    watch, rng = ErrorDrift(), np.random.default_rng(4)
+    watch.learn(0.1 + 0.05 * rng.random(1_000), np.ones(1_000, bool))
+    watch.learn(0.9 + 0.05 * rng.random(1_000), np.ones(1_000, bool))
+    assert not any(watch.alarms.values())
+
+
 def test_a_reservoir_is_a_fair_sample_that_stands_for_all():
     sample = Reservoir(1, 500, seed=1)
     values = np.arange(5_000.0)[:, None]
