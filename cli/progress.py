@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.observer import Observer, Quantiles
-from cli.readings import Samples, WorldReading, histogram_quantiles, total
+from cli.readings import Samples, WorldReading, by_label, histogram_quantiles, total
 from models.money.types import yuan_from_fen
 
 WAITING_STATES = ("proposed", "unconfirmed")
@@ -26,11 +26,7 @@ def _money(fen: int, stolen: int) -> str:
 
 
 def _by(samples: Samples, name: str, label: str, **labels: str) -> str:
-    counts: dict[str, int] = {}
-    for row, value in samples.get(name, ()):
-        if labels.items() <= row.items() and value:
-            counts[row[label]] = counts.get(row[label], 0) + int(value)
-    return "  ".join(f"{key} {count:,}" for key, count in sorted(counts.items())) or "-"
+    return "  ".join(f"{key} {count:,}" for key, count in by_label(samples, name, label, **labels).items()) or "-"
 
 
 def _grid(rows: list[tuple[str, str]]) -> Table:

@@ -94,11 +94,12 @@ def total(samples: Samples, name: str, **labels: str) -> int:
     return int(sum(value for row, value in rows if labels.items() <= row.items()))
 
 
-def by_label(samples: Samples, name: str, label: str) -> dict[str, int]:
-    """Return the sum of a metric's samples for each value of ``label``, without zeros."""
+def by_label(samples: Samples, name: str, label: str, **labels: str) -> dict[str, int]:
+    """Return the sum of a metric's samples that carry ``labels`` for each value of ``label``, without zeros."""
     found: Counter[str] = Counter()
     for row, value in samples.get(name, ()):
-        found[row.get(label, "")] += int(value)
+        if labels.items() <= row.items():
+            found[row[label]] += int(value)
     return {text: count for text, count in sorted(found.items()) if count}
 
 

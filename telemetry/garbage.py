@@ -1,4 +1,4 @@
-"""How often a program that scores looks through its memory for cycles of garbage."""
+"""How often a program on the critical path looks through its memory for cycles of garbage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 from typing import Final
 
 GC_THRESHOLDS: Final = (50_000, 20, 100)
-"""Profiles are many and without cycles: looking through all of them often would be the longest pauses."""
+"""A worker's profiles and an api's routes are many and stay: looking through them often would be the longest pauses."""
 
 
 def collect_rarely() -> None:

@@ -20,6 +20,9 @@ TRACEPARENT: Final = "traceparent"
 """Name of the HTTP and record header."""
 
 SAMPLED_FLAG: Final = 0x01
+MAX_TRACE_BYTES: Final = 256
+"""Release 00 of the standard has 55; a later one may be longer."""
+
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 Entropy = Callable[[int], bytes]
@@ -86,10 +89,6 @@ def format_traceparent(trace: Trace) -> str:
     '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
     """
     return f"00-{trace.trace_id}-{trace.span_id}-{SAMPLED_FLAG if trace.sampled else 0:02x}"
-
-
-MAX_TRACE_BYTES: Final = 256
-"""Release 00 of the standard has 55; a later one may be longer."""
 
 
 def carried(headers: Headers) -> list[tuple[str, bytes]]:

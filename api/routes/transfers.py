@@ -104,7 +104,6 @@ def _answer(transfer: PostedTransfer, outcome: Outcome, decision: Any) -> Respon
 def _checked(transfer: PostedTransfer, outcome: Outcome) -> Outcome:
     """Return the outcome of an accepted transfer; raise `Conflict` or `Unavailable` for another."""
     if outcome.status is Status.CONFLICT:
-        metrics.TRANSFERS_REFUSED.labels("other_content").inc()
         raise _conflict(transfer.transfer_id)
     if outcome.status is Status.UNAVAILABLE:
         metrics.TRANSFERS_REFUSED.labels("broker_away").inc()
@@ -113,6 +112,8 @@ def _checked(transfer: PostedTransfer, outcome: Outcome) -> Outcome:
 
 
 def _conflict(transfer_id: str) -> Conflict:
+    """Count a transfer whose id is known with other content; return what to tell its bank."""
+    metrics.TRANSFERS_REFUSED.labels("other_content").inc()
     return Conflict("other_content", f"transfer {transfer_id} was posted before with other content")
 
 
@@ -191,10 +192,7 @@ def _batch_answer(items: list[BatchItem | PostedTransfer], outcomes: list[Outcom
             continue
         outcome = next(remaining)
         away += outcome.status is Status.UNAVAILABLE
-        problem = None
-        if outcome.status is Status.CONFLICT:
-            metrics.TRANSFERS_REFUSED.labels("other_content").inc()
-            problem = _conflict(item.transfer_id).problem()
+        problem = _conflict(item.transfer_id).problem() if outcome.status is Status.CONFLICT else None
         status = "refused" if problem else outcome.status.value
         results.append(
             BatchItem(

@@ -171,7 +171,8 @@ class Contest:
 
     def watch_from(self, threshold: float | None) -> None:
         """Let the champion watch from another risk on; its risks, and so the contest, stay as they are."""
-        self.champion = watched_from(self.champion, threshold)
+        if threshold != self.champion.watch_from:
+            self.champion = watched_from(self.champion, threshold)
 
     def refitted(self, panel: TrainedPanel, at_us: int) -> None:
         """Take the learner's panel with new trees: on trial, or at once where there have been none.

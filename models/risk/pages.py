@@ -19,6 +19,7 @@ from models.risk.rules.book import EDITION, RULES, Rule
 from models.risk.rules.settings import DEFAULT_RULES
 from models.risk.rules.texts import LISTED, TEXTS
 from models.risk.scorer import DEFAULT_BANDS
+from models.risk.thresholds import amount_worth_a_stop
 from models.risk.windows import WINDOWS
 
 _RULES_HEAD = """# The rule book
@@ -105,8 +106,8 @@ def _rule_row(rule: Rule) -> str:
 def rules_page() -> str:
     """Return `docs/rules.md`."""
     base, grey = DEFAULT_RULES.base, DEFAULT_RULES.grey.weight
-    watch, stop, costs = DEFAULT_BANDS.watch, DEFAULT_BANDS.stop, DEFAULT_BANDS.costs
-    small = costs.false_stop_fen * (1.0 - stop) / (stop * costs.recoverable) / 100
+    watch, stop = DEFAULT_BANDS.watch, DEFAULT_BANDS.stop
+    small = amount_worth_a_stop(stop, DEFAULT_BANDS.costs) / 100
     head = _RULES_HEAD.format(base=base, watch=watch, stop=stop, small=f"{small:g}", edition=EDITION)
     lists = "".join(_row((code, f"{zh}<br>{en}")) for code, (zh, en) in LISTED.items())
     table = _RULES_TABLE + "".join(_rule_row(rule) for rule in RULES)
