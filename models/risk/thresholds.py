@@ -87,7 +87,7 @@ def threshold_for_cost(amount_fen: int, costs: CostSettings) -> float:
 def amount_worth_a_stop(risk: float, costs: CostSettings) -> float:
     """Return the amount in fen from which on a stop at this risk (0-1, not 0) pays: `threshold_for_cost` turned round.
 
-    >>> amount_worth_a_stop(0.2, CostSettings(false_stop_fen=20_000, recoverable=0.8))
-    100000.0
+    >>> round(amount_worth_a_stop(0.2, CostSettings(false_stop_fen=20_000, recoverable=0.8)))
+    100000
     """
     return costs.false_stop_fen * (1.0 - risk) / (risk * costs.recoverable)
