@@ -14,7 +14,7 @@ import msgspec
 from models.risk.columns import CREDIT_COLUMNS, DEBIT_COLUMNS, FEATURE_SET, SCALES, Feature
 from models.risk.facts import FACTS
 from models.risk.peers import PEERS_KEPT
-from models.risk.profile import IDS_KEPT, LATE_TOLERANCE_S, MAX_PROFILE_BYTES, RECENT_KEPT
+from models.risk.profile import BATCH_IDS_KEPT, IDS_KEPT, LATE_TOLERANCE_S, MAX_PROFILE_BYTES, RECENT_KEPT
 from models.risk.rules.book import EDITION, RULES, Rule
 from models.risk.rules.settings import DEFAULT_RULES
 from models.risk.rules.texts import LISTED, TEXTS
@@ -134,8 +134,9 @@ late, scored, and counted only in what has no window.
 {windows}
 A window of n buckets holds the events whose bucket is one of the n that end with the clock's. Exactly kept are the
 last {recent} credits and {recent} debits, the last {peers} counterparties each way (with first and last contact), and
-the ids of the last {ids} debits, by which a re-posted transfer is recognised. Counterparties beyond that live on in a
-Bloom filter of two generations ("known before") and in seven daily bitmaps ("how many this week", linear counting).
+the ids of the last {ids} debits and of those of the last hour (together at most {batch_ids:,}), by which a re-posted
+transfer is recognised. Counterparties beyond that live on in a Bloom filter of two generations ("known before") and
+in seven daily bitmaps ("how many this week", linear counting).
 
 ## Scales
 
@@ -163,6 +164,7 @@ def features_page() -> str:
         recent=RECENT_KEPT,
         peers=PEERS_KEPT,
         ids=IDS_KEPT,
+        batch_ids=BATCH_IDS_KEPT,
         scales="".join(_row((name, meaning)) for name, meaning in SCALES.items()),
     )
     payer = f"\n## Known on the payer's side ({len(DEBIT_COLUMNS)})\n\n" + _feature_rows(DEBIT_COLUMNS)

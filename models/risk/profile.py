@@ -19,7 +19,7 @@ import msgspec
 
 from models.money.types import Transfer
 from models.risk.peers import NO_PEERS, Peers, meet, peer_hash
-from models.risk.windows import EMPTY_FLOW, SUM_LIMIT_FEN, Flow, add
+from models.risk.windows import EMPTY_FLOW, HOUR_S, SUM_LIMIT_FEN, Flow, add
 
 LATE_TOLERANCE_S: Final = 3_600
 """How far behind the clock an event may be and still count in the windows (ours)."""
@@ -28,6 +28,12 @@ RECENT_KEPT: Final = 12
 """Exactly remembered credits, and debits, of an account."""
 
 IDS_KEPT: Final = 64
+"""Ids of an account's latest debits that are always remembered."""
+
+BATCH_IDS_KEPT: Final = 1_024
+"""As many are remembered of the debits of the last hour: a batch holds up to 1,000 transfers, and may be all one
+payroll's, posted again after the broker was away."""
+
 ID_BYTES: Final = 8
 
 TAINT_HALF_LIFE_S: Final = 12 * 3_600
@@ -45,8 +51,9 @@ these multiples of it (a part, or a pool), which a shop's evening sweep is not (
 QUICK_RATE: Final = 0.2
 """Weight of the newest debit in the habit of passing on (ours)."""
 
-MAX_PROFILE_BYTES: Final = 4_096
-"""No encoded profile is larger, whatever the account does."""
+MAX_PROFILE_BYTES: Final = 12_288
+"""No encoded profile is larger, whatever the account does; one that pays less than `IDS_KEPT` times an hour takes
+at most a third of it."""
 
 
 class Recent(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -73,6 +80,8 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ``taint_fen`` the suspected part of it, both halved every `TAINT_HALF_LIFE_S`
     since ``taint_s``.
     ``quick`` is the moving share of debits that passed on a credit within `QUICK_S`.
+    ``ids_s`` is the second since which the latest ``ids_since`` debits came; an hour
+    later all but these, or `IDS_KEPT`, are forgotten, and the hour begins anew.
     """
 
     latest_us: int = 0
@@ -93,6 +102,8 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quick: float = 0.0
     balance_fen: int | None = None
     device: int = 0
+    ids_s: int = 0
+    ids_since: int = 0
 
     def observe_debit(self, transfer: Transfer) -> AccountProfile:
         """Return the profile of the payer after ``transfer``."""
@@ -103,10 +114,15 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
         """Return the same as `observe_debit`, with the hashes that the caller has already made."""
         at_us = transfer.occurred_us
         at_s, now_us = at_us // 1_000_000, max(at_us, self.latest_us)
-        ids = self.debit_ids[-(IDS_KEPT - 1) * ID_BYTES :] + digest
+        ids, ids_s, ids_since = _ids_after(self, digest, now_us // 1_000_000)
         if self.is_late(at_us):
             return msgspec.structs.replace(
-                self, outflow=_count_only(self.outflow), payees=_know(self.payees, peer, at_s), debit_ids=ids
+                self,
+                outflow=_count_only(self.outflow),
+                payees=_know(self.payees, peer, at_s),
+                debit_ids=ids,
+                ids_s=ids_s,
+                ids_since=ids_since,
             )
         fen = transfer.amount_fen
         return AccountProfile(
@@ -128,6 +144,8 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
             self.quick + QUICK_RATE * (_passes_on(self.credits, at_s, fen) - self.quick),
             balance_after(self, transfer.payer_balance_after_fen, -fen),
             crc32(transfer.device_id.encode()) if transfer.device_id else self.device,
+            ids_s,
+            ids_since,
         )
 
     def observe_credit(self, transfer: Transfer, suspicion: float = 0.0) -> AccountProfile:
@@ -158,6 +176,8 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
             self.quick,
             balance_after(self, transfer.payee_balance_after_fen, fen),
             self.device,
+            self.ids_s,
+            self.ids_since,
         )
 
     def is_late(self, at_us: int) -> bool:
@@ -165,7 +185,7 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return at_us < self.latest_us - LATE_TOLERANCE_S * 1_000_000
 
     def has_debit(self, digest: bytes) -> bool:
-        """Return whether a transfer with this `id_digest` is among the last `IDS_KEPT` debits."""
+        """Return whether a transfer with this `id_digest` is among the debits that are remembered by their ids."""
         return digest in self.debit_ids
 
     @property
@@ -208,6 +228,14 @@ def remember(recent: Recent, at_s: int, peer: int, fen: int) -> Recent:
         (*peers[start:place], peer, *peers[place:]),
         (*fens[start:place], fen, *fens[place:]),
     )
+
+
+def _ids_after(profile: AccountProfile, digest: bytes, now_s: int) -> tuple[bytes, int, int]:
+    """Return the remembered ids after one more debit, the second their hour began, and how many came since."""
+    if now_s < profile.ids_s + HOUR_S:
+        return profile.debit_ids[-(BATCH_IDS_KEPT - 1) * ID_BYTES :] + digest, profile.ids_s, profile.ids_since + 1
+    kept = min(max(profile.ids_since, IDS_KEPT - 1), BATCH_IDS_KEPT - 1)
+    return profile.debit_ids[-kept * ID_BYTES :] + digest, now_s, 1
 
 
 def _passes_on(credits: Recent, at_s: int, fen: int) -> bool:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from models.money.types import LATEST_US, MAX_AMOUNT_FEN, Transfer
 from models.risk.peers import PEERS_KEPT, Peers
 from models.risk.profile import (
+    BATCH_IDS_KEPT,
     EMPTY_PROFILE,
     ID_BYTES,
     IDS_KEPT,
@@ -23,8 +24,10 @@ from models.risk.profile import (
     encode_profile,
     id_digest,
 )
-from models.risk.windows import COMPACT_AT, SUM_LIMIT_FEN, Flow
+from models.risk.windows import COMPACT_AT, HOUR_S, SUM_LIMIT_FEN, Flow
 from tests.transfers import NOON_US, any_transfers, check_valid, pay
+
+HOUR_US = HOUR_S * 1_000_000
 
 sequences = st.lists(st.tuples(any_transfers, st.booleans(), st.floats(0, 1)), min_size=1, max_size=60)
 
@@ -127,10 +130,12 @@ def test_the_fullest_profile_imaginable_is_within_the_limit() -> None:
     )
     recent = Recent((second,) * RECENT_KEPT, (count,) * RECENT_KEPT, (amount,) * RECENT_KEPT)
     habit = Habit(30.0, 900.0, amount)
-    ids = b"x" * IDS_KEPT * ID_BYTES
+    ids = b"x" * BATCH_IDS_KEPT * ID_BYTES
     head = (LATEST_US, LATEST_US, LATEST_US, flow, flow, peers, peers, recent, recent, habit, habit, ids)
-    profile = AccountProfile(*head, 1e15, 1e15, second, 0.5, -SUM_LIMIT_FEN, count)
-    assert 3_500 < len(encode_profile(profile)) <= MAX_PROFILE_BYTES
+    profile = AccountProfile(*head, 1e15, 1e15, second, 0.5, -SUM_LIMIT_FEN, count, second, count)
+    assert MAX_PROFILE_BYTES - 1_024 < len(encode_profile(profile)) <= MAX_PROFILE_BYTES
+    quiet = msgspec.structs.replace(profile, debit_ids=ids[: IDS_KEPT * ID_BYTES])
+    assert len(encode_profile(quiet)) <= MAX_PROFILE_BYTES // 3
 
 
 @given(st.binary(max_size=200))
@@ -140,12 +145,36 @@ def test_foreign_bytes_are_refused(raw: bytes) -> None:
         decode_profile(b"\xc1" + raw)
 
 
-@given(st.lists(st.integers(0, 500), min_size=1, max_size=120, unique=True))
+@given(st.lists(st.integers(0, 1_000), min_size=1, max_size=120, unique=True))
 @settings(max_examples=50, deadline=None)
-def test_the_last_ids_are_known_and_no_others(numbers: list[int]) -> None:
+def test_the_last_ids_are_known_however_long_ago_they_came(numbers: list[int]) -> None:
     profile = EMPTY_PROFILE
     for place, number in enumerate(numbers):
-        profile = profile.observe_debit(pay("me", "you", 1, name=f"id{number}", at_us=NOON_US + place))
+        profile = profile.observe_debit(pay("me", "you", 1, name=f"id{number}", at_us=NOON_US + place * HOUR_US))
     kept = numbers[-IDS_KEPT:]
     assert all(profile.has_debit(id_digest(f"id{number}")) for number in kept)
-    assert not any(profile.has_debit(id_digest(f"id{number}")) for number in range(501) if number not in kept)
+    assert not any(profile.has_debit(id_digest(f"id{number}")) for number in range(1_001) if number not in kept)
+
+
+@given(st.lists(st.integers(0, 360), min_size=1, max_size=400), st.integers(1, 7 * 24))
+@settings(max_examples=50, deadline=None)
+def test_the_ids_of_an_hour_are_known_and_forgotten_when_their_time_is_over(steps: list[int], hours: int) -> None:
+    profile, at_s, times = EMPTY_PROFILE, NOON_US // 1_000_000, []
+    for step in steps:
+        at_s += step
+        times.append(at_s)
+        profile = profile.observe_debit(pay("me", "you", 1, name=f"id{len(times)}", at_us=at_s * 1_000_000))
+    recent = [number for number, then in enumerate(times, 1) if then > at_s - HOUR_S]
+    assert all(profile.has_debit(id_digest(f"id{number}")) for number in recent[-BATCH_IDS_KEPT:])
+    for hour in (hours, hours + 1):
+        profile = profile.observe_debit(
+            pay("me", "you", 1, name=f"late{hour}", at_us=(at_s * 1_000_000) + hour * HOUR_US)
+        )
+    assert len(profile.debit_ids) <= (IDS_KEPT + 1) * ID_BYTES
+
+
+def test_a_payroll_of_a_thousand_is_recognised_when_it_is_posted_again() -> None:
+    profile = EMPTY_PROFILE
+    for number in range(1_000):
+        profile = profile.observe_debit(pay("firm", f"worker{number}", 900_000, name=f"w{number}", at_us=NOON_US))
+    assert all(profile.has_debit(id_digest(f"w{number}")) for number in range(1_000))
