@@ -24,14 +24,23 @@ from models.risk.assessment import Assessment, Band, ListLevel, Reason
 DIRECT = "direct_credit"
 """Tracing method of the machine's orders: the suspicious credit itself, no further."""
 
+LISTED = "listed_account"
+"""Tracing method where the account itself is named: nothing is traced, all of it is held."""
+
 INFLOW = "inflow_24h"
 """Tracing method where the whole account is suspected: all that came in within 24 hours, this credit included."""
 
 PAYEE_FOR_HIRE, PAYER_FOR_HIRE = "C01", "C02"
 """Grounds of the rule book that are conclusive: the one about the payee's account, the other about the payer's."""
 
-NAMED = frozenset({"3004", "3005", "victim_report"})
-"""Grounds that people gave: lists of involved accounts, a victim's word. They hold the credit itself."""
+NAMED = frozenset({"3004", "victim_report"})
+"""Grounds that people gave about the payee: the list of involved accounts, a victim's word. They hold the credit."""
+
+PAYER_LISTED = "3005"
+"""The payer is on the list of involved accounts: its bank suspends the account's business (`domain.md` 3.3)."""
+
+SUSPENDED = "付款账户在涉案账户名单上，暂停该账户业务"
+"""Why a listed payer is held as a whole."""
 
 LEARNED, LEARNED_FROM = "forest", 0.95
 """A detector that learned from verdicts, and the score and risk from which it is taken at its word (ours)."""
@@ -73,13 +82,17 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """The account a stop belongs on, the sum to hold there, and how that sum was traced."""
+    """The account a stop belongs on, the sum to hold there, and how that sum was traced.
+
+    ``amount_fen`` is 0 for the whole account; ``whole_reason`` then says why.
+    """
 
     bank: str
     account: str
     amount_fen: int
     method: str
     level: ListLevel
+    whole_reason: str = ""
 
     @property
     def key(self) -> AccountId:
@@ -126,10 +139,10 @@ def target_of(assessment: Assessment) -> Target | None:
     """Return whom the grounds of an assessment convict; ``None`` if none is conclusive.
 
     The payee where it is for hire, is listed, or a victim named the payment. The
-    payer where stolen money leaves a mule to somebody who takes payments from
-    everybody: a shop or a machine has done nothing, what is left is on the mule's
-    account. A payer is never stopped on a ground about the payment alone, since
-    it may be the victim.
+    payer where it is listed itself, or where stolen money leaves a mule to somebody
+    who takes payments from everybody: a shop or a machine has done nothing, what is
+    left is on the mule's account. A payer is never stopped on a ground about the
+    payment alone, since it may be the victim.
     """
     transfer, grounds = assessment.transfer, {reason.code: reason for reason in assessment.reasons}
     payee = Target(
@@ -139,21 +152,29 @@ def target_of(assessment: Assessment) -> Target | None:
         method=DIRECT,
         level=assessment.lists.payee,
     )
+    payer = Target(
+        bank=transfer.payer_bank,
+        account=transfer.payer_account,
+        amount_fen=0,
+        method=LISTED,
+        level=assessment.lists.payer,
+        whole_reason=SUSPENDED,
+    )
     if NAMED & grounds.keys():
         return payee
+    if PAYER_LISTED in grounds:
+        return payer
     if PAYEE_FOR_HIRE in grounds:
-        inflow_fen = _inflow_fen(grounds[PAYEE_FOR_HIRE], "payee_24h_yuan")
-        return msgspec.structs.replace(payee, amount_fen=max(inflow_fen, transfer.amount_fen), method=INFLOW)
+        return _for_inflow(payee, grounds[PAYEE_FOR_HIRE], "payee_24h_yuan", transfer)
     if PAYER_FOR_HIRE in grounds:
-        inflow_fen = _inflow_fen(grounds[PAYER_FOR_HIRE], "payer_24h_yuan")
-        return Target(
-            bank=transfer.payer_bank,
-            account=transfer.payer_account,
-            amount_fen=max(inflow_fen, transfer.amount_fen),
-            method=INFLOW,
-            level=assessment.lists.payer,
-        )
+        return _for_inflow(payer, grounds[PAYER_FOR_HIRE], "payer_24h_yuan", transfer)
     return payee if _learned(assessment) else None
+
+
+def _for_inflow(suspect: Target, ground: Reason, name: str, transfer: Transfer) -> Target:
+    """Return the target for all that came into the account within 24 hours, at least this transfer."""
+    amount_fen = max(_inflow_fen(ground, name), transfer.amount_fen)
+    return msgspec.structs.replace(suspect, amount_fen=amount_fen, method=INFLOW, whole_reason="")
 
 
 def _inflow_fen(ground: Reason, name: str) -> int:
@@ -212,16 +233,15 @@ def _protective_stop(
     assessment: Assessment, target: Target, standing: Standing, settings: PolicySettings, now_us: int
 ) -> Order:
     transfer = assessment.transfer
-    holds = sum(order.kind is OrderKind.PROTECTIVE_STOP for order in standing.open_orders)
-    whole = holds >= settings.max_amount_holds
+    whole_reason = target.whole_reason or _tired_of_parts(standing, settings)
     return Order(
         order_id=order_id_of(OrderKind.PROTECTIVE_STOP, transfer.transfer_id, target.key),
         kind=OrderKind.PROTECTIVE_STOP,
         state=OrderState.PROPOSED,
         bank=target.bank,
         account=target.account,
-        amount_fen=0 if whole else target.amount_fen,
-        whole_reason=f"该账户已有 {holds} 笔限额止付，可疑资金持续转入，改为整户止付" if whole else "",
+        amount_fen=0 if whole_reason else target.amount_fen,
+        whole_reason=whole_reason,
         currency=transfer.currency,
         transfer_ids=(transfer.transfer_id,),
         victim=victim_of(transfer),
@@ -233,6 +253,14 @@ def _protective_stop(
         created_us=now_us,
         state_since_us=now_us,
     )
+
+
+def _tired_of_parts(standing: Standing, settings: PolicySettings) -> str:
+    """Return why the next stop asks for the whole account; empty while there are few on parts of it."""
+    holds = sum(order.kind is OrderKind.PROTECTIVE_STOP for order in standing.open_orders)
+    if holds < settings.max_amount_holds:
+        return ""
+    return f"该账户已有 {holds} 笔限额止付，可疑资金持续转入，改为整户止付"
 
 
 def victim_of(transfer: Transfer) -> VictimTransfer:

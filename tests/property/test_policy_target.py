@@ -10,6 +10,7 @@ from models.control.policy import (
     NAMED,
     PAYEE_FOR_HIRE,
     PAYER_FOR_HIRE,
+    PAYER_LISTED,
     Action,
     PolicySettings,
     Standing,
@@ -21,7 +22,19 @@ from models.money.types import Transfer
 from models.risk.assessment import AccountLists, Assessment, Band, DetectorScore, ListLevel, Reason
 
 HOUSE, NOW_US = PolicySettings(), 1_773_707_400_000_000
-CODES = ("M01", "M19", "V01", "3002", "3006", "9999", "L002", PAYEE_FOR_HIRE, PAYER_FOR_HIRE, *sorted(NAMED))
+CODES = (
+    "M01",
+    "M19",
+    "V01",
+    "3002",
+    "3006",
+    "9999",
+    "L002",
+    PAYEE_FOR_HIRE,
+    PAYER_FOR_HIRE,
+    PAYER_LISTED,
+    *sorted(NAMED),
+)
 
 yuan = st.integers(0, 10**11).map(lambda fen: fen / 100)
 grounds = st.builds(
@@ -68,20 +81,24 @@ assessments = st.builds(
 
 
 @given(assessments)
-def test_a_stop_is_on_one_of_the_two_accounts_for_at_least_this_sum(assessment: Assessment) -> None:
+def test_a_stop_is_on_one_of_the_two_accounts_for_at_least_this_sum_or_on_all_of_it_with_a_reason(
+    assessment: Assessment,
+) -> None:
     target = target_of(assessment)
     transfer = assessment.transfer
     if target is not None:
         assert target.key in (transfer.payer, transfer.payee)
-        assert target.amount_fen >= transfer.amount_fen
+        assert (target.amount_fen == 0) == bool(target.whole_reason)
+        assert target.amount_fen >= transfer.amount_fen or target.whole_reason
 
 
 @given(assessments)
-def test_the_payer_is_stopped_only_on_the_ground_about_the_payer(assessment: Assessment) -> None:
+def test_the_payer_is_stopped_only_on_grounds_about_the_payer(assessment: Assessment) -> None:
     codes = {reason.code for reason in assessment.reasons}
     target = target_of(assessment)
     on_payer = target is not None and target.key == assessment.transfer.payer
-    assert on_payer == (PAYER_FOR_HIRE in codes and PAYEE_FOR_HIRE not in codes and not NAMED & codes)
+    for_hire = PAYER_FOR_HIRE in codes and PAYEE_FOR_HIRE not in codes
+    assert on_payer == ((PAYER_LISTED in codes or for_hire) and not NAMED & codes)
 
 
 @given(assessments)

@@ -86,7 +86,15 @@ def test_where_money_leaves_to_a_shop_the_mule_is_stopped_and_not_the_shop() -> 
     assert made.order.order_id != decide(assessment(), Standing(), HOUSE, T0).order.order_id  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("code", ["3004", "3005", "victim_report"])
+def test_a_listed_payer_has_its_business_suspended_and_whom_it_paid_is_left_alone() -> None:
+    paid = assessment(Band.STOP, ListLevel.NONE, ground("3005"), ground("C01", payee_24h_yuan=9_000.0))
+    order_ = decide(paid, Standing(level=ListLevel.BLACK), HOUSE, T0).order
+    assert order_ is not None
+    assert (order_.bank, order_.account, order_.amount_fen) == ("icbc", "6222", 0)
+    assert (order_.method, order_.whole_reason) == ("listed_account", "付款账户在涉案账户名单上，暂停该账户业务")
+
+
+@pytest.mark.parametrize("code", ["3004", "victim_report"])
 def test_what_people_have_named_holds_the_credit_itself(code: str) -> None:
     named = assessment(Band.STOP, ListLevel.NONE, ground(code), ground("C02", payer_24h_yuan=5_000.0))
     order_ = decide(named, Standing(), HOUSE, T0).order
