@@ -59,24 +59,28 @@ class HalfSpace:
         self._features = state.features.astype(np.intp).ravel()
         self._thresholds, self._masses = state.thresholds.ravel(), state.masses.ravel()
         self._inner_at, self._nodes_at = np.arange(count) * inner, np.arange(count) * (2 * inner + 1)
+        self._worth = (2.0 ** np.arange(state.height + 1))[:, None, None]
 
     def score(self, rows: Rows) -> Scores:
         """Return anomaly scores 0-1 of ``rows`` (n x k), each number within 0-1."""
-        state, flat = self._state, np.ascontiguousarray(rows).ravel()
-        row_at = (np.arange(len(rows)) * rows.shape[1])[:, None]
-        node = np.zeros((len(rows), len(self._inner_at)), dtype=np.intp)
-        total = np.zeros(node.shape)
-        alive = np.ones(node.shape, dtype=bool)
-        for depth in range(state.height):
-            mass = self._masses.take(node + self._nodes_at)
-            total += np.where(alive, mass * 2.0**depth, 0.0)
-            alive &= mass >= state.size_limit
-            place = node + self._inner_at
-            goes_left = flat.take(self._features.take(place) + row_at) < self._thresholds.take(place)
-            node = 2 * node + 2 - goes_left
-        total += np.where(alive, self._masses.take(node + self._nodes_at) * 2.0**state.height, 0.0)
-        scores: Scores = 1.0 - total.sum(axis=1) / state.max_score
+        path = self._path(rows)
+        path += self._nodes_at
+        masses = self._masses.take(path)
+        heavy = np.logical_and.accumulate(masses[:-1] >= self._state.size_limit, axis=0)
+        masses *= self._worth
+        masses[1:] *= heavy
+        scores: Scores = 1.0 - masses.sum(axis=0).sum(axis=1) / self._state.max_score
         return scores
+
+    def _path(self, rows: Rows) -> Places:
+        """Return the node of each depth that each row passes in each tree (depths x n x trees)."""
+        flat, row_at = np.ascontiguousarray(rows).ravel(), (np.arange(len(rows)) * rows.shape[1])[:, None]
+        path = np.zeros((self._state.height + 1, len(rows), len(self._inner_at)), dtype=np.intp)
+        for depth in range(self._state.height):
+            place = path[depth] + self._inner_at
+            goes_left = flat.take(self._features.take(place) + row_at) < self._thresholds.take(place)
+            np.subtract(2 * path[depth] + 2, goes_left, out=path[depth + 1])
+        return path
 
 
 class Scale:

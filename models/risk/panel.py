@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.risk.assessment import DetectorScore
-from models.risk.calibration import blend_logits, sigmoid
+from models.risk.calibration import MEMBERS, blend_logits, sigmoid
 from models.risk.detectors import Forest, Linear, Novelty
-from models.risk.features import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET, ln
+from models.risk.features import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET
 from models.risk.snapshot import PanelState, SnapshotError, decode_state, digest_of, encode_state
 
 Rows = npt.NDArray[np.float64]
@@ -47,6 +47,8 @@ COLD_LIMIT: Final = 40.0
 """Beyond this logit nothing more is said; so no feature, however wild, overflows."""
 
 COLD_WEIGHTS: Final = {FEATURE_INDEX[name]: weight for name, weight in COLD_FEATURES.items()}
+_COLD_COLUMNS: Final = np.array(list(COLD_WEIGHTS))
+_COLD_ROW: Final = np.array(list(COLD_WEIGHTS.values()))
 
 RULE_SLOPE: Final = 2.0
 RULE_INTERCEPT: Final = -2.5
@@ -140,11 +142,10 @@ class TrainedPanel:
         if self.novelty is not None:
             rarity = np.round(1.0 - np.exp(-members.novelty), 6).tolist()
             columns.append([DetectorScore("novelty", self.novelty.version, score) for score in rarity])
-        for place, member in ((1, self.linear), (2, self.forest)):
+        chances = np.round(sigmoid(members.logits[:, 1:]), 6).T.tolist()
+        for name, member, said in zip(MEMBERS[1:], (self.linear, self.forest), chances, strict=True):
             if member is not None:
-                chances = np.round(sigmoid(members.logits[:, place]), 6).tolist()
-                kind = "linear" if place == 1 else "forest"
-                columns.append([DetectorScore(kind, member.version, score) for score in chances])
+                columns.append([DetectorScore(name, member.version, score) for score in said])
         return list(zip(*columns, strict=True))
 
 
@@ -153,7 +154,8 @@ def cold_logits(
 ) -> npt.NDArray[np.float64]:
     """Return the logits before any label (n): those of both `cold_odds` added."""
     surprising, firing = cold_odds(rows, rule_risks, novelty)
-    return ln(surprising + firing)
+    logits: npt.NDArray[np.float64] = np.log(surprising + firing)
+    return logits
 
 
 def cold_odds(
@@ -166,8 +168,8 @@ def cold_odds(
     with a rare fraud they are too high, which the first labels correct.
     """
     risks = np.clip(rule_risks, RULE_FLOOR, 1.0 - RULE_FLOOR)
-    rules = ln(risks) - ln(1.0 - risks)
-    kind = sum(weight * rows[:, column] for column, weight in COLD_WEIGHTS.items())
+    rules = np.log(risks / (1.0 - risks))
+    kind = (rows.take(_COLD_COLUMNS, axis=1) * _COLD_ROW).sum(axis=1)
     surprising = np.exp(np.clip(COLD_INTERCEPT + COLD_RULE * rules + novelty + kind, -COLD_LIMIT, COLD_LIMIT))
     return surprising, np.exp(RULE_INTERCEPT + RULE_SLOPE * rules)
 
