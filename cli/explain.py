@@ -11,9 +11,10 @@ import msgspec
 
 from api.replies import TransferView
 from models.money.types import yuan_from_fen
-from models.risk.assessment import Assessment
+from models.risk.assessment import Assessment, Reason, gravest_first
 from models.risk.explain import Explanation, UnexplainableError, explain, panel_named
 from models.risk.panel import PANEL, TrainedPanel, panel_from_snapshot
+from models.risk.rules.texts import SEVERITY_NAMES
 from models.risk.snapshot import SnapshotError
 from models.signing import SignatureError, check_content, verify_snapshot
 from models.wire import ModelSnapshot, Topic, archive_key, decode_assessment, decode_snapshot
@@ -252,9 +253,18 @@ def as_text(told: Told, lang: str) -> str:
         lines.append(words["check"].format_map(values))
     if not found.complete:
         lines.append(words["partly"])
-    lines += _listed(words["reasons"], [getattr(reason, lang) for reason in found.reasons])
+    lines += _listed(words["reasons"], [_marked(reason, lang) for reason in gravest_first(found.reasons)])
     lines += _listed(words["why"], [getattr(part, lang) for part in found.contributions])
     return "\n".join(lines)
+
+
+def _marked(reason: Reason, lang: str) -> str:
+    """Return a reason's text after its severity, if one was recorded."""
+    text = reason.zh if lang == "zh" else reason.en
+    if reason.severity is None:
+        return text
+    zh, en = SEVERITY_NAMES[reason.severity]
+    return f"【{zh}】{text}" if lang == "zh" else f"[{en}] {text}"
 
 
 def _listed(head: str, items: list[str]) -> list[str]:

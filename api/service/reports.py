@@ -17,7 +17,7 @@ from models.control.policy import Action, decide, target_of
 from models.control.records import Actor, Order
 from models.control.states import AWAITING_BANK, IN_FORCE, OrderKind
 from models.money.types import AccountId
-from models.risk.assessment import Assessment, Band, Reason
+from models.risk.assessment import Assessment, Band, Reason, Severity
 from models.wire import Topic, Verdict, VerdictLabel, decode_assessment
 
 log = structlog.get_logger(__name__)
@@ -132,6 +132,7 @@ def _as_reported(assessment: Assessment) -> Assessment:
         weight=1.0,
         zh="被害人报案，称该笔转账系被骗",
         en="The victim reported this transfer as fraud",
+        severity=Severity.CRITICAL,
     )
     return msgspec.structs.replace(assessment, band=Band.STOP, reasons=(reason, *assessment.reasons))
 

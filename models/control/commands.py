@@ -9,6 +9,7 @@ from models.control.orders import add_months
 from models.control.records import Order
 from models.control.states import OrderKind, Purpose
 from models.money.types import yuan_from_fen
+from models.risk.assessment import gravest_first
 
 KINDS: Final = {
     (OrderKind.PROTECTIVE_STOP, Purpose.APPLY): CommandKind.PROTECTIVE_STOP,
@@ -53,9 +54,9 @@ def command_of(order: Order, *, now_us: int) -> BankCommand:
 
 
 def reason_text(order: Order) -> str:
-    """Return the reasons as a bank's clerk reads them: Chinese texts, the heaviest first."""
+    """Return the reasons as a bank's clerk reads them: Chinese texts, the gravest first, then the heaviest."""
     words = [order.end_reason] if order.purpose is Purpose.RELEASE and order.end_reason else []
-    words += [reason.zh for reason in order.reasons]
+    words += [reason.zh for reason in gravest_first(order.reasons)]
     if order.purpose is Purpose.APPLY and order.whole_reason:
         words.insert(0, order.whole_reason)
     if order.victim is not None:

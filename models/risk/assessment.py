@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -42,11 +44,26 @@ class AccountLists(msgspec.Struct, frozen=True, omit_defaults=True):
     payee_proven_received: int = 0
 
 
+class Severity(StrEnum):
+    """How grave a ground is if it is true: what a person reads first. From the least to the gravest (docs/rules.md).
+
+    A weight says how much a ground proves and makes the risk; a severity moves no
+    risk. Several strangers paying one account weigh much and are mostly a shop; a
+    payer in a call weighs little, and if it is the crook there are minutes left.
+    """
+
+    NOTICE = "notice"
+    ELEVATED = "elevated"
+    SERIOUS = "serious"
+    CRITICAL = "critical"
+
+
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     """One ground for a risk, in words a person can check.
 
     ``weight`` is the share of the risk it carries (0-1); ``evidence`` holds the
-    very numbers that the texts quote.
+    very numbers that the texts quote. ``severity`` is that of the rule book that
+    made it; None in records from before there were severities.
     """
 
     code: str
@@ -54,6 +71,21 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     zh: str
     en: str
     evidence: dict[str, float | int | str] = {}
+    severity: Severity | None = None
+
+
+_GRAVITY: Final[dict[Severity | None, int]] = {severity: place for place, severity in enumerate((None, *Severity))}
+
+
+def gravest_first(reasons: Iterable[Reason]) -> list[Reason]:
+    """Return reasons in the order in which a person reads them; those of one severity keep their order.
+
+    >>> night = Reason("V03", 0.5, "夜间", "at night", severity=Severity.NOTICE)
+    >>> call = Reason("V02", 0.1, "通话中", "in a call", severity=Severity.SERIOUS)
+    >>> [reason.code for reason in gravest_first([night, call])]
+    ['V02', 'V03']
+    """
+    return sorted(reasons, key=lambda reason: -_GRAVITY[reason.severity])
 
 
 class DetectorScore(msgspec.Struct, frozen=True, gc=False):

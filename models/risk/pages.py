@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
+from models.risk.assessment import Severity
 from models.risk.columns import CREDIT_COLUMNS, DEBIT_COLUMNS, FEATURE_SET, SCALES, Feature
 from models.risk.facts import FACTS
 from models.risk.peers import PEERS_KEPT
 from models.risk.profile import BATCH_IDS_KEPT, IDS_KEPT, LATE_TOLERANCE_S, MAX_PROFILE_BYTES, RECENT_KEPT
 from models.risk.rules.book import EDITION, RULES, Rule
 from models.risk.rules.settings import DEFAULT_RULES
-from models.risk.rules.texts import LISTED, TEXTS
+from models.risk.rules.texts import LISTED, SEVERITY_MEANINGS, SEVERITY_NAMES, TEXTS, UNRULED
 from models.risk.scorer import DEFAULT_BANDS
 from models.risk.thresholds import amount_worth_a_stop
 from models.risk.windows import WINDOWS
@@ -28,13 +29,13 @@ Each rule is a small pure function over the facts of a transfer (`models/risk/ru
 adds, at most its weight; the risk is the logistic of {base} and their sum, so it only grows with each ground. From
 {watch} on a transfer is watched (once the trainer has seen enough, from the risk on that the alert budget allows), from
 {stop} on it is in the stop band (a sum below {small} yuan only from a risk at which a stop costs less than it saves;
-`models/risk/thresholds.py`). Edition {edition}; thresholds and weights can be set (`SLUICE_RULES_FILE`, a TOML or
-JSON file with what is to differ from `RuleSettings`), a weight of 0 switches a rule off, and every assessment names
-edition and thresholds by a digest.
+`models/risk/thresholds.py`). Edition {edition}; thresholds, weights and severities can be set (`SLUICE_RULES_FILE`, a
+TOML or JSON file with what is to differ from `RuleSettings`), a weight of 0 switches a rule off, and every assessment
+names edition and settings by a digest.
 
-**Ours** means: no regulator gives a number (`domain.md` 3.1), the default is our choice. All weights are ours. They
-were chosen on simulated towns, so that honest life stays below a stop, and then rounded; the open set and labels of a
-live system play no part in them.
+**Ours** means: no regulator gives a number (`domain.md` 3.1), the default is our choice. All weights and severities are
+ours. Weights were chosen on simulated towns, so that honest life stays below a stop, and then rounded; the open set and
+labels of a live system play no part in them.
 
 Many rules scale their weight: by size (0.3 for 100 yuan, 1 from 10,000 on), by how new the pair is (1, 0.7 on its
 first day, 0.35 later), by the number of payers the account has had (1 up to 8, 0.3 from 80 on: a shop), and by whether
@@ -48,15 +49,25 @@ thirty facts of both accounts together, also those that speak for innocence (old
 goes back). C01 puts the stop on the payee's account, C02 on the payer's, for what came in there within 24 hours. Their
 card was fitted on 14 simulated worlds (seeds 3-16).
 
+**Severity** says how grave a ground is if it is true, and so what a person reads first: `sluice explain` and the words
+sent to a bank name the gravest ground first, and among equals the heaviest. It moves no risk and no band; that is what
+the weight does, which says how much a ground proves. Fan-in (M06) weighs much and is mostly a shop; a payer in a call
+(V02) weighs little, and if it is the crook there are minutes left. A reason carries the severity of the rule book that
+made it, and the API lists reasons by weight; those from before there were severities carry none.
+
+| severity | says |
+|---|---|
+{severities}
 In the first days of a new installation every account and pair is new, and novelty says little: post a history first,
 or let the brake hold Sluice to advice.
 
 """
 
-_RULES_TABLE = """| code | section | weight | thresholds | what, and source | words (evidence in braces) |
-|---|---|---|---|---|---|
+_RULES_TABLE = """| code | section | severity | weight | thresholds | what, and source | words (evidence in braces) |
+|---|---|---|---|---|---|---|
 """
 
+_OWN_COLUMNS = ("weight", "severity")
 _SOURCES = ("domain.md", "261号", "Tx100405")
 
 _LISTS_HEAD = """
@@ -64,14 +75,14 @@ _LISTS_HEAD = """
 
 Black stops at once, whatever the score, and beats white; white beats any score; grey adds {grey} of log-odds.
 
-| code | words |
-|---|---|
+| code | severity | words |
+|---|---|---|
 """
 
 _CODES_TAIL = """
-`9999` (the platform's "other", free text) names what the detectors add to the rules. 3001 and 3003 are reports by
-people and banks, and 1001, 1002, 2001 facts about openings and lists: transfers do not show them, so no rule here does.
-3002 speaks only once verdicts are known; with no labels at all it is silent.
+`9999` (the platform's "other", free text; {panel}) names what the detectors add to the rules. 3001 and 3003 are
+reports by people and banks, and 1001, 1002, 2001 facts about openings and lists: transfers do not show them, so no rule
+here does. 3002 speaks only once verdicts are known; with no labels at all it is silent.
 """
 
 
@@ -89,12 +100,13 @@ def _row(cells: Iterable[str]) -> str:
 
 def _rule_row(rule: Rule) -> str:
     section: Any = getattr(DEFAULT_RULES, rule.section)
-    limits = {name: value for name, value in msgspec.structs.asdict(section).items() if name != "weight"}
+    limits = {name: value for name, value in msgspec.structs.asdict(section).items() if name not in _OWN_COLUMNS}
     wording = TEXTS[rule.code]
     return _row(
         (
             rule.code,
             f"`{rule.section}`",
+            _severity(section.severity),
             str(section.weight),
             _cell("; ".join(f"{name} {value}" for name, value in limits.items())),
             _sourced(_cell(type(section).__doc__ or "")),
@@ -103,15 +115,28 @@ def _rule_row(rule: Rule) -> str:
     )
 
 
+def _severity(severity: Severity) -> str:
+    return " ".join(SEVERITY_NAMES[severity])
+
+
 def rules_page() -> str:
     """Return `docs/rules.md`."""
-    base, grey = DEFAULT_RULES.base, DEFAULT_RULES.grey.weight
-    watch, stop = DEFAULT_BANDS.watch, DEFAULT_BANDS.stop
-    small = amount_worth_a_stop(stop, DEFAULT_BANDS.costs) / 100
-    head = _RULES_HEAD.format(base=base, watch=watch, stop=stop, small=f"{small:g}", edition=EDITION)
-    lists = "".join(_row((code, f"{zh}<br>{en}")) for code, (zh, en) in LISTED.items())
+    bands, grey = DEFAULT_BANDS, DEFAULT_RULES.grey
+    small = amount_worth_a_stop(bands.stop, bands.costs) / 100
+    head = _RULES_HEAD.format(
+        base=DEFAULT_RULES.base,
+        watch=bands.watch,
+        stop=bands.stop,
+        small=f"{small:g}",
+        edition=EDITION,
+        severities="".join(_row((_severity(each), SEVERITY_MEANINGS[each])) for each in Severity),
+    )
     table = _RULES_TABLE + "".join(_rule_row(rule) for rule in RULES)
-    return head + table + _LISTS_HEAD.format(grey=grey) + lists + _CODES_TAIL
+    lists = "".join(
+        _row((code, _severity(UNRULED.get(code, grey.severity)), f"{zh}<br>{en}")) for code, (zh, en) in LISTED.items()
+    )
+    tail = _CODES_TAIL.format(panel=_severity(UNRULED["9999"]))
+    return head + table + _LISTS_HEAD.format(grey=grey.weight) + lists + tail
 
 
 _FEATURES_HEAD = """# Facts and features

@@ -151,7 +151,8 @@ class Scorer:
             return risk, Band.ALLOW, (listed_reason("0302", 1.0),)
         if ListLevel.GREY in (payer, payee):
             raised = raised_by(risk, self._book.settings.grey.weight)
-            return raised, self._band(raised, amount_fen), (listed_reason("L002", raised - risk),)
+            reason = listed_reason("L002", raised - risk, self._book.settings.grey.severity)
+            return raised, self._band(raised, amount_fen), (reason,)
         return risk, self._band(risk, amount_fen), ()
 
     def _band(self, risk: float, amount_fen: int) -> Band:
@@ -164,7 +165,7 @@ class Scorer:
         """Return the grounds of ``risk`` by weight; what the detectors add to the rules has a ground of its own."""
         by_rules = min(draft.rule_risk, risk)
         reasons = [
-            reason_of(RULES[index].code, by_rules * share, draft.facts)
+            reason_of(RULES[index].code, by_rules * share, draft.facts, self._book.severities[index])
             for (index, _), share in zip(draft.hits, shares(draft.hits), strict=True)
         ]
         if risk > by_rules and scores:

@@ -6,7 +6,7 @@ import pytest
 
 from models.risk.facts import FACTS, Facts
 from models.risk.rules.account import for_hire, is_acceptor, leaves, stop_score
-from models.risk.rules.settings import ForHire, Leaves
+from models.risk.rules.sections import ForHire, Leaves
 
 NEVER = dict.fromkeys(
     ("pair_age_s", "reverse_s", "payer_since_in_s", "payer_since_out_s", "payee_since_in_s", "payee_since_out_s",

@@ -10,12 +10,14 @@ from itertools import combinations
 import msgspec
 import pytest
 
+from models.risk.assessment import Severity
 from models.risk.facts import FACTS, NOT_KNOWN, Facts
 from models.risk.rules.book import RULES, RuleBook, risk_of, shares
 from models.risk.rules.settings import DEFAULT_RULES, RuleSettings, rules_from_mapping
 from models.risk.rules.texts import EVIDENCE, LISTED, TEXTS, reason_of
 
 DAY_S = 86_400
+SEVERITY = Severity.NOTICE
 NEVER = ("since_in_s", "since_out_s")
 QUIET = {f"{side}_{name}": NOT_KNOWN for side in ("payer", "payee") for name in NEVER} | {
     "amount_fen": 2_000_000,
@@ -130,7 +132,7 @@ def test_it_fires_on_its_case_and_not_beside_it(code: str) -> None:
 
 @pytest.mark.parametrize("code", CASES)
 def test_the_words_quote_the_numbers_that_fired(code: str) -> None:
-    reason = reason_of(code, 0.5, facts(**CASES[code][0]))
+    reason = reason_of(code, 0.5, facts(**CASES[code][0]), SEVERITY)
     assert reason.evidence
     assert re.search("[一-鿿]", reason.zh)
     assert not re.search("[一-鿿]", reason.en)
@@ -146,7 +148,8 @@ def test_words_are_the_same_after_the_hop(code: str) -> None:
     """A view that has been JSON has floats where the profile gave whole numbers."""
     found = facts(**CASES[code][0])
     told = msgspec.json.decode(msgspec.json.encode(found), type=tuple[float, ...])
-    assert msgspec.json.encode(reason_of(code, 0.5, told)) == msgspec.json.encode(reason_of(code, 0.5, found))
+    before, after = (msgspec.json.encode(reason_of(code, 0.5, each, SEVERITY)) for each in (found, told))
+    assert before == after
 
 
 def test_no_word_is_unused() -> None:

@@ -11,7 +11,7 @@ from math import exp, log
 from typing import Final
 
 from models.risk.facts import FACT_INDEX, Facts
-from models.risk.rules import settings as s
+from models.risk.rules import sections as s
 from models.risk.rules.common import (
     AMOUNT,
     DAY_S,

@@ -9,13 +9,14 @@ from math import exp
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
+from models.risk.assessment import Severity
 from models.risk.facts import FACT_INDEX, Facts
 from models.risk.rules import account, mule, platform, victim
 from models.risk.rules.common import is_new
 from models.risk.rules.settings import RuleSettings, rule_book_version
 
 EDITION: Final = "r7"
-"""Changes whenever a rule's code does; thresholds have a digest of their own."""
+"""Changes whenever a rule's code does; settings have a digest of their own."""
 
 Hit = tuple[int, float]
 """Index of a rule in `RULES`, and the log-odds it adds, above 0."""
@@ -85,11 +86,12 @@ RULES: Final = (
 
 
 class RuleBook:
-    """The rules with one set of thresholds; immutable."""
+    """The rules with one set of thresholds; immutable. ``severities`` are in the order of `RULES`."""
 
     def __init__(self, settings: RuleSettings) -> None:
         self.settings = settings
         self.version = rule_book_version(settings, EDITION)
+        self.severities: tuple[Severity, ...] = tuple(attrgetter(rule.section)(settings).severity for rule in RULES)
         rows = [
             (index, rule.weigh, section, rule.needs)
             for index, rule in enumerate(RULES)

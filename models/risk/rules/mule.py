@@ -6,7 +6,7 @@ Each returns the weight of one ground, 0 if it does not fire.
 from __future__ import annotations
 
 from models.risk.facts import FACT_INDEX, Facts
-from models.risk.rules import settings as s
+from models.risk.rules import sections as s
 from models.risk.rules.common import (
     AMOUNT,
     IN_24H,

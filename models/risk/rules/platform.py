@@ -7,7 +7,7 @@ lists. The same shapes at the speed of a stop are `mule.pool` and `mule.split`.
 from __future__ import annotations
 
 from models.risk.facts import FACT_INDEX, Facts
-from models.risk.rules import settings as s
+from models.risk.rules import sections as s
 from models.risk.rules.common import AMOUNT, freshness, payee_degree, payer_degree
 
 _IN_N, _IN, _OUT_N, _OUT = (FACT_INDEX[f"payer_{name}"] for name in ("in_n_7d", "in_fen_7d", "out_n_7d", "out_fen_7d"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from models.risk.assessment import DetectorScore, Reason
+from models.risk.assessment import DetectorScore, Reason, Severity
 from models.risk.facts import FACT_INDEX, Facts
 
 Number = float | int
@@ -255,8 +255,31 @@ LISTED: Final[dict[str, tuple[str, str]]] = {
 }
 """Grounds that come from lists, by the platform's code where there is one (3004, 3005, and 0302 of the results)."""
 
+UNRULED: Final = {
+    "3004": Severity.CRITICAL,
+    "3005": Severity.CRITICAL,
+    "0302": Severity.NOTICE,
+    "9999": Severity.ELEVATED,
+}
+"""Severity of the grounds that have no section in the settings."""
 
-def reason_of(code: str, weight: float, facts: Facts) -> Reason:
+SEVERITY_NAMES: Final = {
+    Severity.NOTICE: ("提示", "notice"),
+    Severity.ELEVATED: ("关注", "elevated"),
+    Severity.SERIOUS: ("严重", "serious"),
+    Severity.CRITICAL: ("紧急", "critical"),
+}
+"""Chinese first, then English."""
+
+SEVERITY_MEANINGS: Final = {
+    Severity.NOTICE: "A circumstance that honest life shows every day; it says something beside others only.",
+    Severity.ELEVATED: "A pattern of laundering or of a victim; nothing says that minutes count.",
+    Severity.SERIOUS: "Suspected money is on the move, or a person may be talked into paying just now: minutes count.",
+    Severity.CRITICAL: "An account is for hire, or named by a list, a victim or a verdict: hold the money at once.",
+}
+
+
+def reason_of(code: str, weight: float, facts: Facts, severity: Severity) -> Reason:
     """Return the reason for a rule that fired."""
     wording = TEXTS[code]
     evidence: Evidence = {key: EVIDENCE[key](facts) for key in wording.keys}
@@ -266,13 +289,14 @@ def reason_of(code: str, weight: float, facts: Facts) -> Reason:
         zh=wording.zh.format_map(evidence),
         en=wording.en.format_map(evidence),
         evidence=evidence,
+        severity=severity,
     )
 
 
-def listed_reason(code: str, weight: float) -> Reason:
-    """Return the reason for a list entry."""
+def listed_reason(code: str, weight: float, severity: Severity | None = None) -> Reason:
+    """Return the reason for a list entry; ``severity`` if the rule book sets it, or that of `UNRULED`."""
     zh, en = LISTED[code]
-    return Reason(code=code, weight=weight, zh=zh, en=en)
+    return Reason(code=code, weight=weight, zh=zh, en=en, severity=severity or UNRULED[code])
 
 
 def panel_reason(weight: float, scores: tuple[DetectorScore, ...]) -> Reason:
@@ -284,4 +308,5 @@ def panel_reason(weight: float, scores: tuple[DetectorScore, ...]) -> Reason:
         zh="检测器评分偏高：" + "、".join(f"{name} {value}" for name, value in evidence.items()),
         en="detectors score high: " + ", ".join(f"{name} {value}" for name, value in evidence.items()),
         evidence=evidence,
+        severity=UNRULED["9999"],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log
 
 from models.risk.facts import FACT_INDEX, Facts
-from models.risk.rules import settings as s
+from models.risk.rules import sections as s
 from models.risk.rules.common import AMOUNT, PAIR_AGE, STRANGER, freshness, is_new, payee_degree, size_degree
 
 _Z, _MAX, _IN_CALL = (FACT_INDEX[name] for name in ("payer_z", "payer_max_fen", "in_call"))

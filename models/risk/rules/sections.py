@@ -1,0 +1,340 @@
+"""Weight, severity and thresholds of each rule, one section a rule.
+
+A weight is the log-odds that a rule adds when it fires fully: 2.3 makes the odds
+ten times larger. All weights and severities are ours, and so is every threshold
+whose docstring names no source: no regulator gives a number for "fast", for a
+residual balance or for night (`domain.md` 3.1).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from models.risk.assessment import Severity
+
+Weight = Annotated[float, msgspec.Meta(ge=0.0, le=20.0)]
+Seconds = Annotated[int, msgspec.Meta(gt=0)]
+SecondsOfWeek = Annotated[int, msgspec.Meta(gt=0, le=6 * 86_400)]
+"""Within what the window of 7 days surely holds."""
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Fen = Annotated[int, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Surprise = Annotated[float, msgspec.Meta(gt=0.0)]
+Times = Annotated[float, msgspec.Meta(ge=1.0)]
+
+
+class PassThrough(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """快进快出: what came in leaves within ``within_s``, fitting at least ``fit``."""
+
+    weight: Weight = 1.0
+    severity: Severity = Severity.ELEVATED
+    within_s: Seconds = 3_600
+    fit: Share = 0.35
+
+
+class Transit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """过渡账户: the same within a day."""
+
+    weight: Weight = 0.8
+    severity: Severity = Severity.NOTICE
+    within_s: Seconds = 86_400
+    fit: Share = 0.35
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One or few credits leave in ``debits`` or more parts within the hour (3007 at the speed of a stop)."""
+
+    weight: Weight = 2.0
+    severity: Severity = Severity.SERIOUS
+    debits: Count = 2
+    drained: Share = 0.6
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """At least ``credits`` credits of a day leave as one (3006 at the speed of a stop)."""
+
+    weight: Weight = 0.4
+    severity: Severity = Severity.ELEVATED
+    credits: Count = 2
+    fit: Share = 0.3
+
+
+class TaintedForward(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Suspected money moves on; the weight is scaled by the suspected share."""
+
+    weight: Weight = 4.6
+    severity: Severity = Severity.SERIOUS
+    taint: Share = 0.03
+
+
+class FanIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """More strangers pay one account within a day than its history lets expect; fully at a surprise of ``full``.
+
+    Star-in of `domain.md` 3.1 begins at 5 payers a day; weighed from 2 on, by the account's own rate.
+    """
+
+    weight: Weight = 4.2
+    severity: Severity = Severity.ELEVATED
+    strangers: Count = 2
+    full: Surprise = 10.0
+
+
+class FanOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One account pays more new payees within a day than its history lets expect; fully at a surprise of ``full``."""
+
+    weight: Weight = 1.5
+    severity: Severity = Severity.ELEVATED
+    payees: Count = 2
+    full: Surprise = 10.0
+
+
+class NoResidual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """不留余额: a debit within a day of a credit leaves almost nothing."""
+
+    weight: Weight = 1.0
+    severity: Severity = Severity.ELEVATED
+    emptied: Share = 0.95
+    within_s: SecondsOfWeek = 86_400
+
+
+class Dormant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """沉睡账户启用: money from a new payer wakes an account idle for ``idle_s`` (261号 speaks of 6 months)."""
+
+    weight: Weight = 1.5
+    severity: Severity = Severity.ELEVATED
+    idle_s: Seconds = 90 * 86_400
+
+
+class Young(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Burst after onboarding: money from a new, longer known payer to an account not older than ``age_s``."""
+
+    weight: Weight = 1.5
+    severity: Severity = Severity.NOTICE
+    age_s: Seconds = 14 * 86_400
+
+
+class QuickSpend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Money of a stranger is soon paid to a new payee, at least ``part`` of the last credit."""
+
+    weight: Weight = 3.6
+    severity: Severity = Severity.ELEVATED
+    within_s: Seconds = 3_600
+    part: Share = 0.15
+
+
+class Habitual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The payer mostly pays within minutes of being paid."""
+
+    weight: Weight = 0.5
+    severity: Severity = Severity.NOTICE
+    quick: Share = 0.5
+    debits: Count = 3
+
+
+class QuickPayee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The payee passes on within minutes what it gets, in at least this share of its debits."""
+
+    weight: Weight = 0.6
+    severity: Severity = Severity.NOTICE
+    quick: Share = 0.15
+
+
+class CashOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Cash, goods or crypto right after a credit (车手)."""
+
+    weight: Weight = 2.5
+    severity: Severity = Severity.SERIOUS
+    within_s: SecondsOfWeek = 3_600
+    drained: Share = 0.3
+
+
+class RoundTrip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Money goes back to where it came from within a day."""
+
+    weight: Weight = 0.2
+    severity: Severity = Severity.NOTICE
+    within_s: Seconds = 86_400
+    fit: Share = 0.3
+
+
+class Structured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Repeated debits of about the same amount within a day, to a new payee."""
+
+    weight: Weight = 0.4
+    severity: Severity = Severity.NOTICE
+    alike: Count = 2
+
+
+class UnderLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Singles under the limit that together exceed it in a day (261号: non-counter payments over CNY 50,000 a day)."""
+
+    weight: Weight = 0.2
+    severity: Severity = Severity.ELEVATED
+    limit_fen: Fen = 5_000_000
+    debits: Count = 3
+
+
+class Collector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """跑分: several new payers send about the same amount within a day."""
+
+    weight: Weight = 0.4
+    severity: Severity = Severity.ELEVATED
+    alike: Count = 3
+    strangers: Count = 3
+
+
+class BusyTransit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The payee has passed on most of what it received today."""
+
+    weight: Weight = 0.4
+    severity: Severity = Severity.ELEVATED
+    drained: Share = 0.6
+    credits: Count = 1
+
+
+class TaintedPayee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """More money goes where suspected money went today; the weight is scaled by the suspected share."""
+
+    weight: Weight = 2.4
+    severity: Severity = Severity.SERIOUS
+    taint: Share = 0.03
+
+
+class FirstLarge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """First payment to a payee, far above the payer's habit (标准差) or ``times`` the largest before."""
+
+    weight: Weight = 2.2
+    severity: Severity = Severity.ELEVATED
+    z: float = 1.5
+    times: Times = 2.0
+
+
+class LargeFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """First payment to a payee of more than ``from_fen``, fully at ``full_fen`` (logarithmic)."""
+
+    weight: Weight = 1.8
+    severity: Severity = Severity.NOTICE
+    from_fen: Fen = 100_000
+    full_fen: Fen = 10_000_000
+
+
+class InCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The payer is in a call while paying a new payee (`domain.md` 3.2)."""
+
+    weight: Weight = 1.5
+    severity: Severity = Severity.SERIOUS
+
+
+class Night(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Large payment to a new payee between midnight and ``until_s`` (`domain.md` 3.1: 00:00-05:00, a vendor's)."""
+
+    weight: Weight = 0.8
+    severity: Severity = Severity.NOTICE
+    until_s: Seconds = 5 * 3_600
+    at_least_fen: Fen = 200_000
+
+
+class StepUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Growing payments to a payee known for less than ``within_s`` (1,000, 5,000, 20,000 in `domain.md` 3.1)."""
+
+    weight: Weight = 3.0
+    severity: Severity = Severity.SERIOUS
+    times: Times = 2.0
+    within_s: Seconds = 7 * 86_400
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """小额试探: a small debit, then a large one within the hour (`domain.md` 3.1: CNY 100-500)."""
+
+    weight: Weight = 0.3
+    severity: Severity = Severity.ELEVATED
+    small_fen: Fen = 50_000
+    times: Times = 10.0
+
+
+class NewDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another device than before pays a new payee."""
+
+    weight: Weight = 1.0
+    severity: Severity = Severity.ELEVATED
+
+
+class Emptying(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The payer's savings go to a new payee."""
+
+    weight: Weight = 1.0
+    severity: Severity = Severity.SERIOUS
+    emptied: Share = 0.8
+
+
+class Reported3002(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """被害人举报: an account received money in at least ``frauds`` proven frauds (code 3002 of `domain.md` 2.1)."""
+
+    weight: Weight = 4.0
+    severity: Severity = Severity.CRITICAL
+    frauds: Count = 1
+
+
+class Gather3006(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """分散转入集中转出 in 5 working days (Tx100405Mapper2: >= 3 credits, sums within 10 %, 3 x debits < credits)."""
+
+    weight: Weight = 0.3
+    severity: Severity = Severity.ELEVATED
+    credits: Count = 3
+    within: Share = 0.1
+    times: Times = 3.0
+
+
+class Scatter3007(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """集中转入分散转出 in 5 working days (Tx100405Mapper2: >= 3 debits, sums within 10 %, 3 x credits <= debits)."""
+
+    weight: Weight = 0.3
+    severity: Severity = Severity.ELEVATED
+    debits: Count = 3
+    within: Share = 0.1
+    times: Times = 3.0
+
+
+class Repeated3008(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Repeated between one pair in 5 working days (Tx100405: >= 3 in and >= 3 out)."""
+
+    weight: Weight = 0.1
+    severity: Severity = Severity.NOTICE
+    each_way: Count = 3
+
+
+class ForHire(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """账户综合评分: the scorecard of both accounts reaches ``score``; ``stake`` lowers the bar for large sums.
+
+    An account that ``acceptor`` others paid before today is no account for hire.
+    """
+
+    weight: Weight = 8.0
+    severity: Severity = Severity.CRITICAL
+    score: float = 3.0
+    from_fen: Fen = 30_000
+    stake: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.3
+    acceptor: Count = 10
+
+
+class Leaves(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same card says that suspected money (a share ``taint``), in for ``within_s``, leaves to an acceptor."""
+
+    weight: Weight = 8.0
+    severity: Severity = Severity.CRITICAL
+    score: float = 3.0
+    from_fen: Fen = 30_000
+    stake: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.3
+    acceptor: Count = 10
+    taint: Share = 0.05
+    within_s: Seconds = 86_400
+
+
+class Grey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Account on the suspicious list (platform code 2): enhanced check."""
+
+    weight: Weight = 2.0
+    severity: Severity = Severity.ELEVATED
