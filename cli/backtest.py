@@ -15,6 +15,7 @@ from models.risk.evaluation import Figures
 from simulators.replay import BacktestOptions, BacktestResult, run_backtest
 from simulators.report_html import report_html
 from simulators.transferfile import TransferFileError
+from stream.rulebook import RulesUnreadable, read_rules
 
 UNITS_US = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 STATE_DIR = Path(".run") / "backtest"
@@ -82,16 +83,21 @@ def backtest_files(
     no_labels: bool,
     cases: Path | None,
     seed: int,
+    rules: Path | None,
     as_json: bool,
     report: Path | None,
 ) -> int:
-    """Back-test files, print results, write the report if asked; return 0, or 2 for a file that breaks the contract."""
-    options = BacktestOptions(
-        labels_delay_us=None if no_labels else span_us(labels_delay), cases=cases, state_dir=STATE_DIR, seed=seed
-    )
+    """Back-test files, print results, write the report if asked; return 0, or 2 for a file that breaks its contract."""
     try:
+        options = BacktestOptions(
+            labels_delay_us=None if no_labels else span_us(labels_delay),
+            cases=cases,
+            state_dir=STATE_DIR,
+            seed=seed,
+            rules=read_rules(rules),
+        )
         results = _run(files, options)
-    except (TransferFileError, OSError) as error:
+    except (TransferFileError, RulesUnreadable, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_BAD_FILE
     if report is not None:

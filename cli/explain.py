@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import httpx
@@ -15,10 +16,12 @@ from models.risk.assessment import Assessment, Reason, gravest_first
 from models.risk.explain import Explanation, UnexplainableError, explain, panel_named
 from models.risk.panel import PANEL, TrainedPanel, panel_from_snapshot
 from models.risk.rules.texts import SEVERITY_NAMES
+from models.risk.scorer import Scorer
 from models.risk.snapshot import SnapshotError
 from models.signing import SignatureError, check_content, verify_snapshot
 from models.wire import ModelSnapshot, Topic, archive_key, decode_assessment, decode_snapshot
 from stream.lookup import NotRead, find_record
+from stream.rulebook import RulesUnreadable, read_rules
 
 API_TIMEOUT_S: Final = 30.0
 BROKER_TIMEOUT_S: Final = 600.0
@@ -29,7 +32,7 @@ NOT_EXPLAINED: Final = 2
 
 
 class ExplainOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the person asked for; ``broker`` takes the place of the api."""
+    """What the person asked for; ``broker`` takes the place of the api, ``rules`` is the workers' file of rules."""
 
     transfer_id: str
     api_url: str
@@ -38,6 +41,7 @@ class ExplainOptions(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_key: str
     lang: str
     as_json: bool
+    rules: Path | None = None
 
 
 class NotFound(Exception):
@@ -139,19 +143,19 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     signature: str
 
 
-def explained(source: Source, transfer_id: str, key: str) -> Told:
-    """Return the explanation of a decision.
+def explained(source: Source, transfer_id: str, key: str, scorer: Scorer) -> Told:
+    """Return the explanation of a decision, its band by the rule book of ``scorer``.
 
     Raise `NotFound`, `SignatureError`, `SnapshotError`, `UnexplainableError`, or what the source raises.
     """
     assessment = source.assessment(transfer_id)
     version = panel_named(assessment)
     if version is None:
-        return Told(assessment=assessment, explanation=explain(assessment, None), signature="none")
+        return Told(assessment=assessment, explanation=explain(assessment, None, scorer=scorer), signature="none")
     record = source.snapshot(version)
     panel = trusted(record, key)
     signature = "valid" if key else "unchecked"
-    return Told(assessment=assessment, explanation=explain(assessment, panel), signature=signature)
+    return Told(assessment=assessment, explanation=explain(assessment, panel, scorer=scorer), signature=signature)
 
 
 def trusted(record: ModelSnapshot, key: str) -> TrainedPanel:
@@ -165,8 +169,10 @@ def trusted(record: ModelSnapshot, key: str) -> TrainedPanel:
 def run_explain(options: ExplainOptions) -> int:
     """Explain and print; return `AGREES`, `DIFFERS` (also for a wrong signature) or `NOT_EXPLAINED`."""
     try:
-        told = _with_source(options, lambda source: explained(source, options.transfer_id, options.snapshot_key))
-    except (SignatureError, NotFound, SnapshotError, UnexplainableError, NotRead, Refused) as error:
+        scorer = Scorer(rules=read_rules(options.rules))
+        ask = lambda source: explained(source, options.transfer_id, options.snapshot_key, scorer)  # noqa: E731
+        told = _with_source(options, ask)
+    except (SignatureError, NotFound, SnapshotError, UnexplainableError, NotRead, Refused, RulesUnreadable) as error:
         sys.stderr.write(f"{error}\n")
         return DIFFERS if isinstance(error, SignatureError) else NOT_EXPLAINED
     text = msgspec.json.encode(as_object(told)).decode() if options.as_json else as_text(told, options.lang)

@@ -120,6 +120,10 @@ def backtest(
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Cold start: nothing is ever labelled.")] = False,
     cases: Annotated[Path | None, typer.Option(help="File with tx_id, case_id of the fraud rows.", exists=True)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the learners.")] = 7,
+    rules: Annotated[
+        Path | None,
+        typer.Option(envvar="SLUICE_RULES_FILE", help="File of what differs from the rule book (docs/rules.md)."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON: an object, or a list for several files.")
     ] = False,
@@ -139,6 +143,7 @@ def backtest(
             no_labels=no_labels,
             cases=cases,
             seed=seed,
+            rules=rules,
             as_json=as_json,
             report=report,
         )
@@ -175,6 +180,9 @@ def explain(
         str,
         typer.Option(envvar="SLUICE_SNAPSHOT_KEY", help="Key that signed the snapshots; without it none is checked."),
     ] = "",
+    rules: Annotated[
+        Path | None, typer.Option(envvar="SLUICE_RULES_FILE", help="File of rules that the workers have.")
+    ] = None,
     lang: Annotated[str, typer.Option(help="zh or en.")] = "zh",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -192,6 +200,7 @@ def explain(
         key=key,
         broker=broker,
         snapshot_key=snapshot_key,
+        rules=rules,
         lang=lang,
         as_json=as_json,
     )

@@ -33,7 +33,7 @@ from models.risk.evaluation import (
 )
 from models.risk.learning.learner import Health
 from models.risk.rules.book import RuleBook
-from models.risk.rules.settings import DEFAULT_RULES
+from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
 from simulators.labels import Selection
 from simulators.replay_engine import Engine, EngineSettings
 from simulators.replay_record import Recorder, Story
@@ -63,6 +63,7 @@ class BacktestOptions(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: Path | None = None
     processes: int = 0
     seed: int = SEED
+    rules: RuleSettings = DEFAULT_RULES
     selection: Selection | None = None
     use_proven: bool = True
 
@@ -149,7 +150,7 @@ def _run_kept(path: Path, options: BacktestOptions, *, beside: bool, tell: Progr
 
 def _key(path: Path, options: BacktestOptions) -> str:
     """Return a name for everything a result depends on: bytes of the inputs, options, code."""
-    parts = [digest_of_file(path), path.name, FEATURE_SET, RuleBook(DEFAULT_RULES).version, code_digest()]
+    parts = [digest_of_file(path), path.name, FEATURE_SET, RuleBook(options.rules).version, code_digest()]
     parts += [str(options.labels_delay_us), str(options.seed), str(options.selection), str(options.use_proven)]
     parts += [digest_of_file(options.cases)] if options.cases is not None else []
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
@@ -171,6 +172,7 @@ def run_file(path: Path, options: BacktestOptions, *, beside: bool, tell: Progre
     settings = EngineSettings(
         labels_delay_us=options.labels_delay_us,
         seed=options.seed,
+        rules=options.rules,
         selection=options.selection,
         use_proven=options.use_proven,
     )
@@ -214,7 +216,7 @@ def _judge(
         seconds=round(seconds, 2),
         memory_mb=round(_peak_mb(), 1),
         feature_set=FEATURE_SET,
-        rule_book=RuleBook(DEFAULT_RULES).version,
+        rule_book=RuleBook(options.rules).version,
         health=engine.health,
         story=recorder.story(last_from=rows - len(last.risks)),
     )

@@ -24,7 +24,7 @@ from models.risk.learning.learner import DEFAULT_LEARNING, Health, Learner, Lear
 from models.risk.panel import Panel, PanelScores, panel_from_state
 from models.risk.profile import EMPTY_PROFILE, AccountProfile
 from models.risk.rules.book import RuleBook
-from models.risk.rules.settings import DEFAULT_RULES
+from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
 from models.risk.scorer import Draft, Scorer
 from models.risk.thresholds import threshold_for_budget
 from simulators.labels import NOBODY, Labels, Proven, Selection, label_weight
@@ -48,6 +48,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     labels_delay_us: int | None
     seed: int
+    rules: RuleSettings = DEFAULT_RULES
     selection: Selection | None = None
     use_proven: bool = True
     learning: LearnerSettings = DEFAULT_LEARNING
@@ -91,8 +92,8 @@ class Engine:
         self._learning = learning(taught, beside=beside)
         self._learned: Learned | None = None
         self.costs = Costs()
-        self._scorer = Scorer(panel=TimedPanel(_first_panel(settings), self.costs))
-        self._book = RuleBook(DEFAULT_RULES)
+        self._scorer = Scorer(rules=settings.rules, panel=TimedPanel(_first_panel(settings), self.costs))
+        self._book = RuleBook(settings.rules)
         self._profiles: dict[AccountId, AccountProfile] = {}
         self._proven = Proven()
         self._now_us = 0

@@ -1,4 +1,4 @@
-"""Thresholds and weights of the rule book, from the file an operator names."""
+"""The rule book with its bands, costs and alert budget, from the file an operator names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RulesUnreadable(Exception):
 def read_rules(path: Path | None) -> RuleSettings:
     """Return the rules of a ``.toml`` or ``.json`` file; those of this release without one. Raise `RulesUnreadable`.
 
-    What the file does not name keeps its default.
+    What the file does not name keeps its default; what is wrong in it is named by its field.
     """
     if path is None:
         return DEFAULT_RULES

@@ -8,8 +8,6 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from models.risk.thresholds import DEFAULT_BUDGET
-
 
 class StreamSettings(BaseSettings):
     """What worker and trainer share."""
@@ -26,6 +24,9 @@ class StreamSettings(BaseSettings):
     metrics_host: str = Field(default="127.0.0.1", description="Address that serves /metrics.")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="Port that serves /metrics; 0 serves none.")
     clock: str = Field(default="", description="wall_origin_us:world_origin_us:speed; empty is the wall clock.")
+    rules_file: Path | None = Field(
+        default=None, description="TOML or JSON file of what differs from the rule book (docs/rules.md); one for all."
+    )
     snapshot_key: SecretStr = Field(default=SecretStr(""), description="Key that signs model snapshots.")
     ready_file: Path | None = Field(default=None, description="Written once the program does its work.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
@@ -54,9 +55,6 @@ class WorkerSettings(StreamSettings):
     fetch_pause_ms: float = Field(
         default=8.0, ge=0, le=100, description="Shortest time between two requests for records: latency against CPU."
     )
-    rules_file: Path | None = Field(
-        default=None, description="TOML or JSON file of thresholds and weights of the rule book (docs/rules.md)."
-    )
     future_tolerance_s: float = Field(default=300.0, ge=0, description="World time by which a transfer may be early.")
     brake_window: int = Field(default=1_000, ge=10, description="Latest records the dead-letter brake looks at.")
     brake_share: float = Field(default=0.5, gt=0, le=1, description="Share of bad records above which a worker stops.")
@@ -74,9 +72,6 @@ class TrainerSettings(StreamSettings):
     publish_every_s: float = Field(default=30.0, gt=0, description="Wall time between two published snapshots.")
     maturity_s: float = Field(
         default=86_400.0, ge=0, description="World time after which a transfer nobody doubted counts as honest."
-    )
-    alert_share: float = Field(
-        default=DEFAULT_BUDGET.share, gt=0, le=0.5, description="Share of transfers that people can look at."
     )
     niceness: int = Field(
         default=10, ge=0, le=19, description="How far the trainer gives way to the critical path on its machine."

@@ -22,9 +22,9 @@ from models.risk.assessment import Assessment
 from models.risk.contest import Contest, Outcome
 from models.risk.features import FEATURE_NAMES, FEATURE_SET, rows_of
 from models.risk.learning.learner import Learner
-from models.risk.scorer import DEFAULT_BANDS
+from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
 from models.risk.snapshot import ForestState
-from models.risk.thresholds import AlertBudget, AlertThreshold
+from models.risk.thresholds import AlertThreshold
 from models.wire import Topic, VerdictLabel, decode_assessment, decode_verdict
 from stream.deadletter import Fault, Quarantine
 from stream.exitcodes import ExitCode
@@ -33,6 +33,7 @@ from stream.labels import Labels
 from stream.publisher import Publisher, new_producer
 from stream.quiet import quiet_engine
 from stream.ready import announce_ready
+from stream.rulebook import RulesUnreadable, read_rules
 from stream.settings import TrainerSettings
 from stream.stages import UNREADABLE
 from stream.startup import prepare_broker
@@ -72,6 +73,11 @@ def run_trainer(settings: TrainerSettings) -> int:
     if not settings.snapshot_key.get_secret_value():
         log.error("the trainer needs SLUICE_SNAPSHOT_KEY to sign its snapshots")
         return ExitCode.MISCONFIGURED
+    try:
+        rules = read_rules(settings.rules_file)
+    except RulesUnreadable as error:
+        log.error("the rules cannot be read", reason=str(error))
+        return ExitCode.MISCONFIGURED
     code, _ = prepare_broker(settings)
     if code is not ExitCode.OK:
         return code
@@ -82,7 +88,7 @@ def run_trainer(settings: TrainerSettings) -> int:
     serve_metrics(settings.metrics_host, settings.metrics_port)
     identify("trainer")
     try:
-        trainer = Trainer(settings, clock=parse_clock(settings.clock))
+        trainer = Trainer(settings, clock=parse_clock(settings.clock), rules=rules)
         announce_ready(settings.ready_file, "trainer")
         trainer.run(stopping)
     except KafkaException as error:
@@ -94,16 +100,17 @@ def run_trainer(settings: TrainerSettings) -> int:
 class Trainer:
     """Reads, learns, refits in a thread, publishes, saves."""
 
-    def __init__(self, settings: TrainerSettings, *, clock: Clock) -> None:
+    def __init__(self, settings: TrainerSettings, *, clock: Clock, rules: RuleSettings = DEFAULT_RULES) -> None:
         self._settings = settings
+        self._stop_from = rules.bands.stop
         self._clock = clock
         self._path = settings.data_dir / STATE_FILE
         restored = load_state(self._path)
         self.learner = Learner(seed=SEED) if restored is None else restored.learner
         self.labels = Labels(maturity_us=int(settings.maturity_s * 1_000_000)) if restored is None else restored.labels
         self._positions: Positions = {} if restored is None else restored.positions
-        self.watch = Watch(Contest(self.learner.panel()) if restored is None else restored.contest)
-        self._alerts = AlertThreshold(AlertBudget(share=settings.alert_share))
+        self.watch = Watch(Contest(self.learner.panel()) if restored is None else restored.contest, rules)
+        self._alerts = AlertThreshold(rules.alerts)
         self._watch_from = self.watch.contest.champion.watch_from
         self._reader = _reader(settings.broker)
         self._producer = new_producer(settings.broker)
@@ -240,7 +247,7 @@ class Trainer:
         self._next_publish_s = time.monotonic() + self._settings.publish_every_s
         contest = self.watch.contest
         contest.follow(self.learner.panel())
-        threshold = self._alerts.watch_from(at_most=DEFAULT_BANDS.stop)
+        threshold = self._alerts.watch_from(at_most=self._stop_from)
         if threshold is not None:
             self._watch_from = threshold
         contest.watch_from(self._watch_from)

@@ -18,6 +18,7 @@ from models.risk.assessment import Assessment, Band
 from models.risk.columns import RULE_RISK
 from models.risk.contest import Contest, Evidence, Outcome, Role
 from models.risk.panel import TrainedPanel
+from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
 from models.risk.scorer import Scorer
 from models.risk.shadow import SIDES, Seen, Shadow, ShadowFigures
 from telemetry.metrics import (
@@ -66,9 +67,9 @@ class ShadowReport(msgspec.Struct, frozen=True, kw_only=True):
 class Watch:
     """Compares panels on what the trainer reads anyway."""
 
-    def __init__(self, contest: Contest) -> None:
+    def __init__(self, contest: Contest, rules: RuleSettings = DEFAULT_RULES) -> None:
         self.contest = contest
-        self._scorer = Scorer()
+        self._scorer = Scorer(rules=rules)
         self._shadows: dict[Role, Shadow] = {}
         self._begun: dict[Role, Evidence] = {}
         _touch()

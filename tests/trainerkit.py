@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from models.risk.assessment import Assessment, Band
 from models.risk.features import FEATURE_NAMES, FEATURE_SET
+from models.risk.rules.settings import DEFAULT_RULES
 from models.wire import Topic, Verdict, VerdictLabel, encode
 from stream.broker import EmbeddedBroker
 from stream.settings import TrainerSettings
@@ -78,13 +79,14 @@ class Bench:
 
     def __init__(self, address: str, folder: Path) -> None:
         self.clock = ManualClock(START_US)
+        self.rules = DEFAULT_RULES
         self._settings = TrainerSettings(
             broker=address, data_dir=folder, snapshot_key=SecretStr(KEY), publish_every_s=3_600, maturity_s=86_400
         )
         self.trainer = self.start()
 
     def start(self) -> Trainer:
-        self.trainer = Trainer(self._settings, clock=self.clock)
+        self.trainer = Trainer(self._settings, clock=self.clock, rules=self.rules)
         self.trainer.begin(NEVER)
         return self.trainer
 

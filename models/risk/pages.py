@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -19,7 +19,6 @@ from models.risk.profile import BATCH_IDS_KEPT, IDS_KEPT, LATE_TOLERANCE_S, MAX_
 from models.risk.rules.book import EDITION, RULES, Rule
 from models.risk.rules.settings import DEFAULT_RULES
 from models.risk.rules.texts import LISTED, SEVERITY_MEANINGS, SEVERITY_NAMES, TEXTS, UNRULED
-from models.risk.scorer import DEFAULT_BANDS
 from models.risk.thresholds import amount_worth_a_stop
 from models.risk.windows import WINDOWS
 
@@ -29,9 +28,7 @@ Each rule is a small pure function over the facts of a transfer (`models/risk/ru
 adds, at most its weight; the risk is the logistic of {base} and their sum, so it only grows with each ground. From
 {watch} on a transfer is watched (once the trainer has seen enough, from the risk on that the alert budget allows), from
 {stop} on it is in the stop band (a sum below {small} yuan only from a risk at which a stop costs less than it saves;
-`models/risk/thresholds.py`). Edition {edition}; thresholds, weights and severities can be set (`SLUICE_RULES_FILE`, a
-TOML or JSON file with what is to differ from `RuleSettings`), a weight of 0 switches a rule off, and every assessment
-names edition and settings by a digest.
+`models/risk/thresholds.py`). Edition {edition}. Weights, severities and thresholds are settings: [the file](#the-file).
 
 **Ours** means: no regulator gives a number (`domain.md` 3.1), the default is our choice. All weights and severities are
 ours. Weights were chosen on simulated towns, so that honest life stays below a stop, and then rounded; the open set and
@@ -83,6 +80,37 @@ _CODES_TAIL = """
 `9999` (the platform's "other", free text; {panel}) names what the detectors add to the rules. 3001 and 3003 are
 reports by people and banks, and 1001, 1002, 2001 facts about openings and lists: transfers do not show them, so no rule
 here does. 3002 speaks only once verdicts are known; with no labels at all it is silent.
+
+## From which risk on something is done
+
+All ours; a bank sets its own. The alert budget is the trainer's: what it makes of it goes into each panel's snapshot.
+
+| section | setting | default | what |
+|---|---|---|---|
+{thresholds}
+## The file
+
+`SLUICE_RULES_FILE` names a TOML or JSON file with what is to differ from this page; all else keeps its default (with
+Docker it is `deploy/rules.toml`). Workers and trainer need the same file; `sluice backtest --rules FILE` and
+`sluice explain --rules FILE` take it, too. A weight of 0 switches a rule off. A field that does not exist or a value
+out of bounds is named, and the program does not start. Every assessment names the edition and a digest of all these
+settings, so whoever keeps the file can compute a decision again.
+
+```toml
+[bands]
+stop = 0.85
+
+[costs]
+false_stop_fen = 50_000
+
+[alerts]
+share = 0.002
+
+[night]
+weight = 0.5
+severity = "elevated"
+until_s = 21_600
+```
 """
 
 
@@ -119,10 +147,23 @@ def _severity(severity: Severity) -> str:
     return " ".join(SEVERITY_NAMES[severity])
 
 
+def _threshold_rows() -> str:
+    sections = {name: getattr(DEFAULT_RULES, name) for name in ("bands", "costs", "alerts")}
+    return "".join(
+        _row((f"`{name}`", f"`{field}`", str(getattr(section, field)), _description(hint)))
+        for name, section in sections.items()
+        for field, hint in get_type_hints(type(section), include_extras=True).items()
+    )
+
+
+def _description(hint: Any) -> str:
+    return next(str(meta.description) for meta in hint.__metadata__ if meta.description)
+
+
 def rules_page() -> str:
     """Return `docs/rules.md`."""
-    bands, grey = DEFAULT_BANDS, DEFAULT_RULES.grey
-    small = amount_worth_a_stop(bands.stop, bands.costs) / 100
+    bands, grey = DEFAULT_RULES.bands, DEFAULT_RULES.grey
+    small = amount_worth_a_stop(bands.stop, DEFAULT_RULES.costs) / 100
     head = _RULES_HEAD.format(
         base=DEFAULT_RULES.base,
         watch=bands.watch,
@@ -135,7 +176,7 @@ def rules_page() -> str:
     lists = "".join(
         _row((code, _severity(UNRULED.get(code, grey.severity)), f"{zh}<br>{en}")) for code, (zh, en) in LISTED.items()
     )
-    tail = _CODES_TAIL.format(panel=_severity(UNRULED["9999"]))
+    tail = _CODES_TAIL.format(panel=_severity(UNRULED["9999"]), thresholds=_threshold_rows())
     return head + table + _LISTS_HEAD.format(grey=grey.weight) + lists + tail
 
 

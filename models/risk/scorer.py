@@ -7,7 +7,7 @@ with the payer's profile, `credit` with the payee's, `judge` for a batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -23,24 +23,13 @@ from models.risk.profile import AccountProfile, id_digest
 from models.risk.rules.book import RULES, Hit, RuleBook, raised_by, risk_of, shares
 from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
 from models.risk.rules.texts import listed_reason, panel_reason, reason_of
-from models.risk.thresholds import DEFAULT_COSTS, CostSettings, threshold_for_cost
+from models.risk.thresholds import threshold_for_cost
 
 
 class ForeignFeaturesError(ValueError):
     """A payer's view was made with another feature set than this scorer's."""
 
 
-class Bands(msgspec.Struct, frozen=True, kw_only=True):
-    """Risks from which a transfer is watched, and stopped."""
-
-    watch: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.5
-    """Until a panel comes with a threshold from the alert budget."""
-    stop: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.8
-    costs: CostSettings = DEFAULT_COSTS
-    """A small sum is in the stop band only from a risk at which stopping it costs less than letting it go."""
-
-
-DEFAULT_BANDS: Final = Bands()
 RULES_ONLY: Final = RulesOnly()
 
 
@@ -71,13 +60,11 @@ class Credited(msgspec.Struct, frozen=True, gc=False):
 
 
 class Scorer:
-    """Rules, bands and a panel at one version; immutable."""
+    """Rules, bands, costs and a panel at one version; immutable."""
 
-    def __init__(
-        self, *, rules: RuleSettings = DEFAULT_RULES, bands: Bands = DEFAULT_BANDS, panel: Panel = RULES_ONLY
-    ) -> None:
+    def __init__(self, *, rules: RuleSettings = DEFAULT_RULES, panel: Panel = RULES_ONLY) -> None:
         self._book = RuleBook(rules)
-        self._bands = bands
+        self._bands, self._costs = rules.bands, rules.costs
         self._panel = panel
         self.feature_set = FEATURE_SET
         self.rule_book = self._book.version
@@ -89,7 +76,7 @@ class Scorer:
 
     def with_panel(self, panel: Panel) -> Scorer:
         """Return a scorer with the same rules and another panel."""
-        return Scorer(rules=self._book.settings, bands=self._bands, panel=panel)
+        return Scorer(rules=self._book.settings, panel=panel)
 
     def debit(self, profile: AccountProfile, transfer: Transfer) -> Debited:
         """Return the payer's profile after the transfer, and what it knew before."""
@@ -157,7 +144,7 @@ class Scorer:
 
     def _band(self, risk: float, amount_fen: int) -> Band:
         bands, watch_from = self._bands, self._panel.watch_from
-        if risk >= bands.stop and risk >= threshold_for_cost(amount_fen, bands.costs):
+        if risk >= bands.stop and risk >= threshold_for_cost(amount_fen, self._costs):
             return Band.STOP
         return Band.WATCH if risk >= (bands.watch if watch_from is None else watch_from) else Band.ALLOW
 

@@ -1,50 +1,70 @@
-"""From which risk on something is done: as many alerts as people can look at, stops that cost less than they save."""
+"""From which risk on something is done: as many alerts as people can look at, stops that cost less than they save.
+
+All numbers are ours. They are sections of the rule book (`RuleSettings`), so its version names them.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Final
+from typing import Annotated
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 Floats = npt.NDArray[np.float64]
 
+Share = Annotated[float, Meta(gt=0.0, le=1.0)]
+"""A risk, or a part of something; above 0."""
 
-class CostSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a decision costs, in fen (ours; a bank sets its own).
+Transfers = Annotated[int, Meta(ge=1, le=1_000_000)]
 
-    A stop that hits an honest customer costs ``false_stop_fen``; a missed fraud
-    costs the share ``recoverable`` of the amount that a stop would have saved.
+
+class Bands(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Risks from which a transfer is watched, and stopped; raise `ValueError` unless watch <= stop."""
+
+    watch: Annotated[Share, Meta(description="Watched from this risk on, until the alert budget says from where.")] = (
+        0.5
+    )
+    stop: Annotated[Share, Meta(description="In the stop band from this risk on.")] = 0.8
+
+    def __post_init__(self) -> None:
+        if self.watch > self.stop:
+            raise ValueError(f"watch {self.watch} is above stop {self.stop}")
+
+
+class CostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a wrong decision costs: a small sum is in the stop band only if a stop costs less than letting it go."""
+
+    false_stop_fen: Annotated[int, Meta(gt=0, description="Cost in fen of a stop that hits an honest customer.")] = (
+        20_000
+    )
+    recoverable: Annotated[Share, Meta(description="Share of a fraud's amount that a stop would have saved.")] = 0.8
+
+
+class AlertBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many transfers may be alerted (watched or in the stop band), and when that says something.
+
+    Raise `ValueError` if the window never holds enough. The default share is the
+    middle one of the budgets by which detection is judged (detection.md).
     """
 
-    false_stop_fen: int = 20_000
-    recoverable: float = 0.8
+    share: Annotated[float, Meta(gt=0.0, le=0.5, description="Share of transfers that people can look at.")] = 0.005
+    window: Annotated[Transfers, Meta(description="Latest transfers it is taken from; so it follows a drift.")] = 20_000
+    least: Annotated[Transfers, Meta(description="No opinion on fewer transfers than these.")] = 2_000
+    floor: Annotated[Share, Meta(description="Nothing below this risk is watched, however quiet the day.")] = 0.05
 
-
-class AlertBudget(msgspec.Struct, frozen=True, kw_only=True):
-    """How many transfers may be alerted (watched or in the stop band), and when that says something (all ours)."""
-
-    share: float = 0.005
-    """The middle one of the budgets by which detection is judged (detection.md)."""
-    window: int = 20_000
-    """Latest transfers that the threshold is taken from, so that it follows a drift."""
-    least: int = 2_000
-    """No opinion on fewer."""
-    floor: float = 0.05
-    """Never watch below this risk, however quiet the day."""
-
-
-DEFAULT_COSTS: Final = CostSettings()
-DEFAULT_BUDGET: Final = AlertBudget()
+    def __post_init__(self) -> None:
+        if self.least > self.window:
+            raise ValueError(f"least {self.least} is above window {self.window}")
 
 
 class AlertThreshold:
     """Follows the risks of live traffic and says from which one on the budget is spent."""
 
-    def __init__(self, budget: AlertBudget = DEFAULT_BUDGET) -> None:
+    def __init__(self, budget: AlertBudget) -> None:
         self._budget = budget
         self._risks: deque[float] = deque(maxlen=budget.window)
 

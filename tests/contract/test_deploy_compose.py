@@ -177,6 +177,15 @@ def test_every_file_that_is_mounted_exists_and_every_volume_is_declared() -> Non
     assert named == set(compose()["volumes"])
 
 
+def test_all_who_score_or_learn_have_the_same_file_of_rules() -> None:
+    (name, source), *others = compose()["configs"].items()
+    assert not others
+    assert (ROOT / source["file"]).is_file()
+    for program in ("worker", "trainer"):
+        (given,) = SERVICES[program]["configs"]
+        assert given == {"source": name, "target": SERVICES[program]["environment"]["SLUICE_RULES_FILE"]}
+
+
 def test_a_worker_can_be_scaled() -> None:
     worker = SERVICES["worker"]
     assert not {"container_name", "ports", "hostname"} & set(worker)

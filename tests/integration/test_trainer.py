@@ -11,7 +11,7 @@ import pytest
 
 from models.risk.assessment import Band
 from models.risk.panel import panel_from_snapshot
-from models.risk.thresholds import DEFAULT_BUDGET
+from models.risk.rules.settings import DEFAULT_RULES, rules_from_mapping
 from models.signing import verify_snapshot
 from models.wire import Topic, VerdictLabel, decode_snapshot
 from tests.streamkit import WAIT_S, Eye, dead_letters
@@ -89,9 +89,19 @@ def test_the_alert_budget_sets_from_where_workers_watch(bench: Bench, address: s
     eye = Eye(address, Topic.MODELS, decode_snapshot)
     served = panel_from_snapshot(eye.settle()[-1].payload)
     eye.close()
-    assert served.watch_from == DEFAULT_BUDGET.floor, "10 of 3,000 are risky, 15 may be alerted: the rest is below it"
+    budget = DEFAULT_RULES.alerts
+    assert served.watch_from == budget.floor, "10 of 3,000 are risky, 15 may be alerted: the rest is below it"
     risks = np.array([item.risk for item in sent])
-    assert (risks >= served.watch_from).mean() <= DEFAULT_BUDGET.share
+    assert (risks >= served.watch_from).mean() <= budget.share
+
+
+def test_alert_budget_and_stop_band_are_those_of_the_file_of_rules(bench: Bench, address: str) -> None:
+    bench.rules = rules_from_mapping({"bands": {"watch": 0.2, "stop": 0.4}, "alerts": {"least": 100}})
+    bench.start()
+    send_assessments(address, [msgspec.structs.replace(assessment(n), risk=0.6) for n in range(100)])
+    bench.read(Topic.ASSESSMENTS, 100)
+    bench.trainer.publish()
+    assert bench.trainer.watch.contest.champion.watch_from == 0.4
 
 
 def test_started_again_it_goes_on_where_it_was(bench: Bench, address: str) -> None:

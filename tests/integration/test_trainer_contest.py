@@ -15,7 +15,7 @@ from models.risk.contest import Role
 from models.risk.learning.boosting import DEFAULT_BOOSTING, grow
 from models.risk.learning.learner import Learner
 from models.risk.panel import TrainedPanel, panel_from_snapshot
-from models.risk.scorer import DEFAULT_BANDS
+from models.risk.rules.settings import DEFAULT_RULES
 from models.risk.snapshot import ForestState
 from models.wire import ModelSnapshot, Topic, VerdictLabel, decode_snapshot
 from stream.trainer import REPORT_FILE
@@ -188,7 +188,7 @@ def test_labels_tell_the_precision_of_both(
     labelled.verdicts(150, seed=5, first=first)
     figures = rival_of(bench.trainer.watch.report(1), Role.CHALLENGER).figures
     features, fraud = made_up(150, seed=5)
-    stopped = np.array(champion.score(features, features[:, RULE_RISK]).risks) >= DEFAULT_BANDS.stop
+    stopped = np.array(champion.score(features, features[:, RULE_RISK]).risks) >= DEFAULT_RULES.bands.stop
     assert figures.champion_stops == stopped.sum() > 0
     assert figures.champion_precision == pytest.approx(fraud[stopped].mean())
     assert all(each.label for each in figures.only_champion)

@@ -10,6 +10,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from cli.backtest import EXIT_BAD_FILE, backtest_files
+from models.risk.rules.settings import rules_from_mapping
+from models.risk.scorer import Scorer
 from simulators.csvfile import simulate_csv
 from simulators.labels import Selection
 from simulators.replay import DAY_US, BacktestOptions, BacktestResult, run_backtest
@@ -117,6 +120,27 @@ def test_several_files_run_side_by_side_and_come_back_in_order_and_from_the_kept
     assert isinstance(kept[0], BacktestResult)
     other = BacktestOptions(labels_delay_us=DAY_US, state_dir=tmp_path / "kept", processes=1)
     assert run_backtest([second], other)[0].labels_delay_days == 1.0
+
+
+def test_an_operators_rules_move_scores_and_make_a_result_of_their_own(world, tmp_path):
+    path, kept = tmp_path / "short.csv", tmp_path / "kept"
+    path.write_bytes(b"\n".join(gzip.decompress(world[0].read_bytes()).splitlines()[:1_001]) + b"\n")
+    own = rules_from_mapping({"base": -1.0, "bands": {"watch": 0.3}})
+    short = list(TransferFile(path).rows())
+    assert risks_of(short, None, rules=own) != risks_of(short, None)
+    plain = BacktestOptions(labels_delay_us=None, state_dir=kept, processes=1)
+    options = (plain, msgspec.structs.replace(plain, rules=own))
+    books = [run_backtest([path], each)[0].rule_book for each in options]
+    assert books == [Scorer().rule_book, Scorer(rules=own).rule_book]
+    assert len(list(kept.iterdir())) == 2
+
+
+def test_rules_that_cannot_be_read_are_named(world, tmp_path, capsys):
+    wrong = tmp_path / "rules.toml"
+    wrong.write_text("[costs]\nrecoverable = 2.0\n")
+    plain = {"labels_delay": "1d", "no_labels": True, "cases": None, "seed": 1, "as_json": True, "report": None}
+    assert backtest_files([world[0]], rules=wrong, **plain) == EXIT_BAD_FILE
+    assert "$.costs.recoverable" in capsys.readouterr().err
 
 
 ODD = {

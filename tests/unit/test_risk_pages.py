@@ -9,6 +9,7 @@ import pytest
 from models.risk.features import FEATURE_NAMES
 from models.risk.pages import features_page, rules_page
 from models.risk.rules.book import RULES
+from models.risk.rules.settings import DEFAULT_RULES
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -23,6 +24,9 @@ def test_page_is_up_to_date(name: str, page: object) -> None:
 def test_nothing_is_left_out() -> None:
     assert all(f"| {rule.code} | `{rule.section}` |" in rules_page() for rule in RULES)
     assert all(f"| `{name}` |" in features_page() for name in FEATURE_NAMES)
+    for section in ("bands", "costs", "alerts"):
+        fields = getattr(DEFAULT_RULES, section).__struct_fields__
+        assert all(f"| `{section}` | `{field}` |" in rules_page() for field in fields)
 
 
 def test_every_default_says_where_it_comes_from() -> None:

@@ -13,7 +13,7 @@ from models.risk.features import FEATURE_NAMES, FEATURE_SET
 from models.risk.panel import PanelScores
 from models.risk.profile import EMPTY_PROFILE, AccountProfile
 from models.risk.rules.settings import rules_from_mapping
-from models.risk.scorer import Bands, ForeignFeaturesError, Scorer
+from models.risk.scorer import ForeignFeaturesError, Scorer
 from tests.transfers import HOUR_US, NOON_US, pay
 
 NOBODY = AccountLists()
@@ -107,8 +107,18 @@ def test_bands_begin_at_their_thresholds(risk: float, band: Band) -> None:
 
 
 def test_bands_are_settings() -> None:
-    scorer = Scorer(panel=Fixed(0.3), bands=Bands(watch=0.1, stop=0.3))
+    lower = rules_from_mapping({"bands": {"watch": 0.1, "stop": 0.3}})
+    scorer = Scorer(rules=lower, panel=Fixed(0.3))
     assert assess(scorer, pay("a", "b", 1_000)).band is Band.STOP
+    assert assess(scorer.with_panel(Fixed(0.1)), pay("a", "b", 1_000)).band is Band.WATCH
+    assert scorer.rule_book != Scorer().rule_book
+
+
+def test_costs_are_settings() -> None:
+    dear = rules_from_mapping({"costs": {"false_stop_fen": 2_000_000}})
+    assert assess(Scorer(panel=Fixed(0.8)), pay("a", "b", 100)).band is Band.STOP
+    assert assess(Scorer(rules=dear, panel=Fixed(0.8)), pay("a", "b", 100)).band is Band.WATCH
+    assert Scorer(rules=dear).rule_book != Scorer().rule_book
 
 
 @pytest.mark.parametrize(("yuan", "band"), [(1, Band.WATCH), (62.49, Band.WATCH), (62.5, Band.STOP)])

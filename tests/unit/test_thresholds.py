@@ -44,6 +44,6 @@ def test_the_budget_holds_when_risks_drift() -> None:
 
 
 def test_a_quiet_day_does_not_make_everything_an_alert() -> None:
-    threshold = AlertThreshold()
+    threshold = AlertThreshold(AlertBudget())
     threshold.observe([0.0001 * (n % 7) for n in range(20_000)])
     assert threshold.watch_from(at_most=0.8) == AlertBudget().floor

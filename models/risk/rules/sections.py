@@ -14,6 +14,7 @@ import msgspec
 
 from models.risk.assessment import Severity
 
+LogOdds = Annotated[float, msgspec.Meta(ge=-20.0, le=20.0)]
 Weight = Annotated[float, msgspec.Meta(ge=0.0, le=20.0)]
 Seconds = Annotated[int, msgspec.Meta(gt=0)]
 SecondsOfWeek = Annotated[int, msgspec.Meta(gt=0, le=6 * 86_400)]

@@ -1,4 +1,8 @@
-"""The rule book in settings: weights, severities and thresholds; decodable from a JSON or TOML mapping."""
+"""The rule book in settings: what each rule weighs, and from which risk on something is done.
+
+Decodable from a JSON or TOML mapping. Everything that a decision depends on beside
+its panel is here, so the version names all of it.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,20 @@ from typing import Final
 import msgspec
 
 from models.risk.rules import sections as s
+from models.risk.thresholds import AlertBudget, Bands, CostSettings
 
 
 class RuleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings of the rule book, one section for each rule; weight 0 switches a rule off.
+    """One section for each rule, where weight 0 switches it off, and three for what is done from which risk on.
 
-    ``base`` is the log-odds of a transfer for which no rule speaks.
+    ``base`` is the log-odds of a transfer for which no rule speaks. Raise `ValueError`
+    for an alert budget that would never watch below the stop band.
     """
 
-    base: float = -5.7
+    base: s.LogOdds = -5.7
+    bands: Bands = Bands()
+    costs: CostSettings = CostSettings()
+    alerts: AlertBudget = AlertBudget()
 
     pass_through: s.PassThrough = s.PassThrough()
     transit: s.Transit = s.Transit()
@@ -55,12 +64,16 @@ class RuleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     leaves: s.Leaves = s.Leaves()
     grey: s.Grey = s.Grey()
 
+    def __post_init__(self) -> None:
+        if self.alerts.floor > self.bands.stop:
+            raise ValueError(f"alerts.floor {self.alerts.floor} is above bands.stop {self.bands.stop}")
+
 
 DEFAULT_RULES: Final = RuleSettings()
 
 
 def rules_from_mapping(mapping: Mapping[str, object]) -> RuleSettings:
-    """Return settings from a decoded JSON or TOML mapping; raise `msgspec.ValidationError`.
+    """Return settings from a decoded JSON or TOML mapping; raise `msgspec.ValidationError` that names the field.
 
     >>> rules_from_mapping({"pass_through": {"weight": 0.5}}).pass_through.within_s
     3600
