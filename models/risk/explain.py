@@ -26,12 +26,15 @@ from models.risk.panel import (
     cold_odds,
 )
 from models.risk.scorer import RULES_ONLY, Scorer
-from models.risk.wording import COLUMNS, NAMES_ZH, in_words, time_in_words
+from models.risk.wording import COLUMNS, NAMES_ZH, in_words, time_in_words, usual_time_in_words
 
 MOST_CONTRIBUTIONS: Final = 8
 HOUR_SIN: Final = FEATURE_INDEX["hour_sin"]
 HOUR_COS: Final = FEATURE_INDEX["hour_cos"]
 """The time of day is two features and one thing to a person."""
+
+UNKNOWN: Final = ("未知", "not known yet")
+"""In place of the usual value, before a panel has seen any transfer."""
 
 MOST_TIMES: Final = 1_000
 SMALL: Final = 0.02
@@ -152,8 +155,7 @@ def _contributions(row: Rows, panel: TrainedPanel, most: int) -> tuple[Contribut
     parts[HOUR_SIN] += parts[HOUR_COS]
     parts[HOUR_COS] = 0.0
     order = np.argsort(-np.abs(parts), kind="stable")[:most]
-    usual = panel.state.linear.means if panel.state.linear is not None else None
-    return tuple(_contribution(int(place), parts, row, usual) for place in order if abs(parts[place]) >= SMALL)
+    return tuple(_contribution(int(place), parts, row, panel.usual) for place in order if abs(parts[place]) >= SMALL)
 
 
 def log_odds_parts(row: Rows, panel: TrainedPanel) -> npt.NDArray[np.float64]:
@@ -181,7 +183,7 @@ def _cold_parts(row: Rows, panel: TrainedPanel) -> npt.NDArray[np.float64]:
     share = surprising / (surprising + firing)
     if surprises.sum() > 0.0:
         parts[panel.novelty.columns] = share * novelty * surprises / surprises.sum()
-    usual = panel.state.linear.means if panel.state.linear is not None else np.zeros(len(row))
+    usual = np.zeros(len(row)) if panel.usual is None else panel.usual
     for column, weight in COLD_WEIGHTS.items():
         parts[column] += share * weight * float(row[column] - usual[column])
     parts[RULE_RISK] += share * COLD_RULE * rules + (1.0 - share) * RULE_SLOPE * rules
@@ -191,20 +193,22 @@ def _cold_parts(row: Rows, panel: TrainedPanel) -> npt.NDArray[np.float64]:
 def _contribution(place: int, parts: Rows, row: Rows, usual: Rows | None) -> Contribution:
     column = COLUMNS[FEATURE_NAMES[place]]
     weight = float(parts[place])
-    if place == HOUR_SIN:
-        usual, (zh, en) = None, time_in_words(float(row[HOUR_SIN]), float(row[HOUR_COS]))
-    else:
-        zh, en = in_words(column, float(row[place]))
+    now_zh, now_en = _in_words(place, row)
+    usual_zh, usual_en = UNKNOWN if usual is None else _in_words(place, usual, of_many=True)
     sense = ("升高", "raises") if weight > 0 else ("降低", "lowers")
-    zh = f"{NAMES_ZH[column.name]}为{zh}"
-    en = f"{column.meaning}: {en}"
-    if usual is not None:
-        usual_zh, usual_en = in_words(column, float(usual[place]))
-        zh, en = f"{zh}（通常{usual_zh}）", f"{en} (usually {usual_en})"
+    zh = f"{NAMES_ZH[column.name]}为{now_zh}（通常{usual_zh}）"
+    en = f"{column.meaning}: {now_en} (usually {usual_en})"
     odds_zh, odds_en = _times(abs(weight))
     return Contribution(
         column.name, round(weight, 4), f"{zh}，{sense[0]}风险{odds_zh}", f"{en}, {sense[1]} the odds {odds_en}"
     )
+
+
+def _in_words(place: int, row: Rows, *, of_many: bool = False) -> tuple[str, str]:
+    """Return a feature's value in both languages; ``of_many``: the row holds means of many transfers."""
+    if place != HOUR_SIN:
+        return in_words(COLUMNS[FEATURE_NAMES[place]], float(row[place]))
+    return (usual_time_in_words if of_many else time_in_words)(float(row[HOUR_SIN]), float(row[HOUR_COS]))
 
 
 def _times(log_odds: float) -> tuple[str, str]:

@@ -117,6 +117,11 @@ class TrainedPanel:
         self.linear = Linear(state.linear) if state.linear is not None else None
         self.forest = Forest(state.forest) if state.forest is not None else None
 
+    @property
+    def usual(self) -> Rows | None:
+        """Mean of each feature (f) over the transfers this panel has learned from; None before the first."""
+        return self.state.usual if self.state.linear is None else self.state.linear.means
+
     def members(self, rows: Rows, rule_risks: npt.NDArray[np.float64]) -> MemberLogits:
         """Return each member's logits; 0 for one that has not begun."""
         novelty = self.novelty.score(rows) if self.novelty is not None else np.zeros(len(rows))

@@ -136,6 +136,8 @@ class PanelState(msgspec.Struct, frozen=True, kw_only=True, tag_field="format", 
     blend: BlendState
     watch_from: float | None = None
     """Risk from which a transfer is watched, as the alert budget has it; ``None`` before there is an opinion."""
+    usual: Floats | None = None
+    """Mean of each feature (f) over all transfers, for explanations; ``None`` where the linear state holds it."""
 
 
 def _pack(value: Any) -> Any:
@@ -213,6 +215,9 @@ def check_state(state: PanelState) -> None:
     _require(state.blend.weights.shape == (3,), "blend weights")
     _finite(state.blend.weights, np.array([state.blend.intercept]))
     _require(state.watch_from is None or 0.0 < state.watch_from <= 1.0, "threshold of watching")
+    if state.usual is not None:
+        _require(state.usual.shape == (state.width,), "usual values")
+        _finite(state.usual)
 
 
 def _check_novelty(state: NoveltyState, width: int) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from math import atan2, exp, expm1, tau
+from math import atan2, exp, expm1, hypot, tau
 from typing import Final
 
 from models.risk.columns import NEVER, Feature, all_columns
+
+NO_MIDDLE: Final = 0.05
+"""Times of day with a mean direction shorter than this are spread over the whole day (ours)."""
 
 _SIDES: Final = {"payer": "付款方", "payee": "收款方"}
 
@@ -133,6 +136,18 @@ def time_in_words(sine: float, cosine: float) -> tuple[str, str]:
     minutes = round(atan2(sine, cosine) / tau * 1440) % 1440
     text = f"{minutes // 60:02d}:{minutes % 60:02d}"
     return text, text
+
+
+def usual_time_in_words(sine: float, cosine: float) -> tuple[str, str]:
+    """Return the middle of many times of day, given the means of their two features.
+
+    >>> usual_time_in_words(0.0, -0.4), usual_time_in_words(0.01, 0.0)
+    (('12:00左右', 'about 12:00'), ('不定', 'at any time'))
+    """
+    if hypot(sine, cosine) < NO_MIDDLE:
+        return "不定", "at any time"
+    text, _ = time_in_words(sine, cosine)
+    return f"{text}左右", f"about {text}"
 
 
 def _told(scale: str, value: float) -> tuple[str, str]:

@@ -185,3 +185,40 @@ def test_the_time_of_day_is_one_thing_to_a_person_and_no_factor_is_absurd(panel)
         (rule,) = [part for part in explain(assessed(cold, row), cold).contributions if part.feature == "rule_risk"]
         assert "1000倍以上" in rule.zh
         assert "more than 1000 times" in rule.en
+
+
+def test_before_any_label_contributions_tell_the_usual_value_of_what_was_seen():
+    """The first day: nothing is labelled, so the running means of all transfers are what is usual."""
+    rows, _ = made_up(3_000, seed=12)
+    rows[:, FEATURE_INDEX["payer_taint"]] = 0.02
+    rows[:, [FEATURE_INDEX["hour_sin"], FEATURE_INDEX["hour_cos"]]] = (1.0, 0.0)
+    learner = Learner(seed=1, settings=SMALL)
+    learner.observe(rows, at_us=1)
+    cold = panel_from_snapshot(learner.snapshots()[0].payload)
+    assert cold.state.linear is None
+    odd = rows[0].copy()
+    odd[FEATURE_INDEX["payer_taint"]] = 0.9
+    told = {part.feature: part for part in explain(assessed(cold, odd), cold, most=len(odd)).contributions}
+    assert "90%（通常2%）" in told["payer_taint"].zh
+    assert "90% (usually 2%)" in told["payer_taint"].en
+    assert all("（通常" in part.zh and "(usually" in part.en for part in told.values())
+    assert not any("not known" in part.en for part in told.values())
+
+
+def test_the_usual_transfer_adds_nothing_by_the_weights_of_the_label_free_score():
+    rows, _ = made_up(3_000, seed=13)
+    learner = Learner(seed=1, settings=SMALL)
+    learner.observe(rows, at_us=1)
+    cold = learner.panel()
+    unwatched = [column for column in COLD_WEIGHTS if column not in cold.novelty.columns]
+    assert unwatched
+    assert log_odds_parts(cold.usual, cold)[unwatched] == pytest.approx(np.zeros(len(unwatched)), abs=1e-12)
+    assert np.abs(log_odds_parts(rows[0], cold)[unwatched]).max() > 0.01
+
+
+def test_a_panel_that_has_seen_nothing_says_that_it_knows_no_usual_value():
+    rows, _ = made_up(1, seed=14)
+    empty = panel_from_snapshot(Learner(seed=1).snapshots()[0].payload)
+    told = explain(assessed(empty, rows[0]), empty).contributions
+    assert told
+    assert all("（通常未知）" in part.zh and "(usually not known yet)" in part.en for part in told)

@@ -90,6 +90,19 @@ def test_indices_that_point_outside_or_back_are_refused(state):
         check_state(forest_with(state, values=not_finite))
 
 
+def test_usual_values_travel_until_a_linear_state_holds_them(state):
+    learner = Learner(seed=1, settings=SMALL)
+    assert decode_state(encode_state(learner.state())).usual is None
+    rows, _ = made_up(100, seed=5)
+    learner.observe(rows, at_us=1)
+    cold = decode_state(encode_state(learner.state()))
+    assert cold.usual.shape == (cold.width,)
+    assert (state.usual, state.linear is None) == (None, False)
+    for wrong in (cold.usual[:-1], np.full(cold.width, np.inf)):
+        with pytest.raises(SnapshotError):
+            check_state(msgspec.structs.replace(cold, usual=wrong))
+
+
 def test_a_snapshot_of_another_feature_set_is_refused(state):
     other = encode_state(msgspec.structs.replace(state, feature_set="f0"))
     with pytest.raises(SnapshotError, match="f0"):

@@ -171,13 +171,15 @@ class Learner:
 
     def state(self) -> PanelState:
         """Return the present state of the whole panel."""
+        linear = self._linear.freeze() if self._settings.use_linear else None
         return PanelState(
             feature_set=FEATURE_SET,
             width=len(FEATURE_NAMES),
             novelty=self._novelty.freeze(),
-            linear=self._linear.freeze() if self._settings.use_linear else None,
+            linear=linear,
             forest=self._forests.champion,
             blend=self._blend,
+            usual=self._linear.usual() if linear is None else None,
         )
 
     def panel(self) -> TrainedPanel:

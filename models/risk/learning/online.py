@@ -90,6 +90,10 @@ class OnlineLinear:
         varied = variances > LEAST_VARIANCE
         return np.where(varied, 1.0 / np.sqrt(np.where(varied, variances, 1.0)), 0.0)
 
+    def usual(self) -> Floats | None:
+        """Return the mean of each feature (f) over the transfers observed, labelled or not; None before the first."""
+        return self._spread.means if self._spread.count else None
+
     def dump(self) -> Plain:
         """Return everything needed to go on exactly from here."""
         known = self._model.weights
