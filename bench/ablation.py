@@ -36,9 +36,10 @@ from models.risk.rules.settings import DEFAULT_RULES
 from models.risk.scorer import Draft, Scorer
 from simulators.labels import Labels, Proven
 from simulators.refits import Refitter
-from simulators.replay import DAY_US, LAST_SHARE, SEED, code_digest
+from simulators.replay import DAY_US, SEED, code_digest
 from simulators.replay_engine import CHUNK_ROWS
 from simulators.replay_learning import Here, LearningSettings, Scored, Student
+from simulators.replay_misses import last_from
 from simulators.transferfile import FileRow, TransferFile, digest_of_file
 
 Floats = npt.NDArray[np.float64]
@@ -184,7 +185,7 @@ def find(path: Path, folder: Path, variant: Variant, delay_us: int | None) -> Fi
     """Return the figures of one variant."""
     kept = load(folder)
     risks = risks_of(kept, variant, delay_us)
-    last = int(len(risks) * (1 - LAST_SHARE))
+    last = last_from(len(risks))
     fraud, risks = np.array(kept.fraud[last:]), risks[last:]
     return Finding(
         set=path.name.partition(".")[0],

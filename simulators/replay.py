@@ -36,12 +36,12 @@ from models.risk.rules.book import RuleBook
 from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
 from simulators.labels import Selection
 from simulators.replay_engine import Engine, EngineSettings
+from simulators.replay_misses import last_from
 from simulators.replay_record import Recorder, Story
 from simulators.transferfile import TransferFile, digest_of_file, read_cases
 from telemetry.garbage import collect_rarely
 
 DAY_US: Final = 86_400_000_000
-LAST_SHARE: Final = 0.4
 FIRST_SKIPPED: Final = 0.05
 PROGRESS_EVERY_S: Final = 0.5
 SEED: Final = 7
@@ -200,7 +200,7 @@ def _judge(
 ) -> BacktestResult:
     judged = recorder.judged()
     rows = len(judged.risks)
-    last = judged.part(int(rows * (1 - LAST_SHARE)))
+    last = judged.part(last_from(rows))
     delay_us = options.labels_delay_us
     return BacktestResult(
         set=path.name.removesuffix(".gz").removesuffix(".csv"),
@@ -218,7 +218,7 @@ def _judge(
         feature_set=FEATURE_SET,
         rule_book=RuleBook(options.rules).version,
         health=engine.health,
-        story=recorder.story(last_from=rows - len(last.risks)),
+        story=recorder.story(last_from(rows)),
     )
 
 

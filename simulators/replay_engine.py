@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import islice
 from time import thread_time_ns
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ from models.money.types import AccountId
 from models.risk.assessment import AccountLists, Assessment
 from models.risk.features import rows_of
 from models.risk.learning.learner import DEFAULT_LEARNING, Health, Learner, LearnerSettings
-from models.risk.panel import Panel, PanelScores, panel_from_state
+from models.risk.panel import Panel, PanelScores, TrainedPanel, panel_from_state
 from models.risk.profile import EMPTY_PROFILE, AccountProfile
 from models.risk.rules.book import RuleBook
 from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
@@ -52,6 +52,16 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     selection: Selection | None = None
     use_proven: bool = True
     learning: LearnerSettings = DEFAULT_LEARNING
+
+
+class Assessed(NamedTuple):
+    """One chunk of n rows with drafts and assessments (n each; None for a re-posted transfer), and who judged it."""
+
+    rows: list[FileRow]
+    drafts: list[Draft | None]
+    assessments: list[Assessment | None]
+    scorer: Scorer
+    panel: TrainedPanel
 
 
 class Costs(msgspec.Struct):
@@ -92,7 +102,8 @@ class Engine:
         self._learning = learning(taught, beside=beside)
         self._learned: Learned | None = None
         self.costs = Costs()
-        self._scorer = Scorer(rules=settings.rules, panel=TimedPanel(_first_panel(settings), self.costs))
+        self._panel = _first_panel(settings)
+        self._scorer = Scorer(rules=settings.rules, panel=TimedPanel(self._panel, self.costs))
         self._book = RuleBook(settings.rules)
         self._profiles: dict[AccountId, AccountProfile] = {}
         self._proven = Proven()
@@ -119,24 +130,25 @@ class Engine:
         """Return CPU microseconds per transfer spent on learning, refits included."""
         return round((self._learned.cpu_ns if self._learned is not None else 0) / max(rows, 1) / 1_000, 2)
 
-    def run(self, rows: Iterable[FileRow], tell: Callable[[list[FileRow], list[Assessment | None]], None]) -> None:
-        """Score all rows; ``tell`` gets each chunk with its assessments (None: a re-posted transfer)."""
+    def run(self, rows: Iterable[FileRow], tell: Callable[[Assessed], None]) -> None:
+        """Score all rows; ``tell`` gets each chunk once it is assessed."""
         stream = iter(rows)
         try:
             while chunk := list(islice(stream, CHUNK_ROWS)):
                 self._take_panel()
-                assessments = self._score(chunk)
-                self._learning.take(self._scored(chunk, assessments))
-                tell(chunk, assessments)
+                assessed = self._score(chunk)
+                self._learning.take(self._scored(chunk, assessed.assessments))
+                tell(assessed)
         finally:
             self._learned = self._learning.end()
 
     def _take_panel(self) -> None:
         panel = self._learning.panel()
         if panel is not None:
+            self._panel = panel
             self._scorer = self._scorer.with_panel(TimedPanel(panel, self.costs))
 
-    def _score(self, chunk: list[FileRow]) -> list[Assessment | None]:
+    def _score(self, chunk: list[FileRow]) -> Assessed:
         began = thread_time_ns()
         drafts = [self._draft(row) for row in chunk]
         drafted = thread_time_ns()
@@ -146,7 +158,8 @@ class Engine:
         self.costs.sides_ns += drafted - began
         self.costs.judge_ns += ended - drafted
         self._time_rules(known)
-        return [None if draft is None else next(judged) for draft in drafts]
+        assessments = [None if draft is None else next(judged) for draft in drafts]
+        return Assessed(chunk, drafts, assessments, self._scorer, self._panel)
 
     def _draft(self, row: FileRow) -> Draft | None:
         transfer = row.transfer
@@ -207,6 +220,6 @@ class Engine:
         return threshold
 
 
-def _first_panel(settings: EngineSettings) -> Panel:
+def _first_panel(settings: EngineSettings) -> TrainedPanel:
     """Return the panel of a learner that has seen nothing."""
     return panel_from_state(Learner(seed=settings.seed, settings=settings.learning).state())

@@ -10,9 +10,22 @@ from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from models.risk.assessment import Assessment
-from models.risk.evaluation import NO_CASE, Judged, alert_order, calibration, precision_recall_points, recall_by_budget
+from models.risk.evaluation import (
+    BUDGETS,
+    MONEY_BUDGET,
+    NO_CASE,
+    Judged,
+    alert_order,
+    alerts,
+    calibration,
+    precision_recall_points,
+    recall_by_budget,
+)
+from simulators.replay_engine import Assessed
+from simulators.replay_misses import Candidate, WorstMisses
 from simulators.transferfile import FileRow
 
 TOLD_EVERY: Final = 20_000
@@ -21,16 +34,17 @@ TOLD_EVERY: Final = 20_000
 ALERTED_KEPT: Final = 5_000
 """Highest risks whose reasons are kept for the report."""
 
-MISSES_KEPT: Final = 25
 TIME_SLICES: Final = 24
-FRAUD_KEPT: Final = 50_000
-"""Fraud rows whose story is kept; beyond this the report tells of the first ones only."""
-
 BUDGET_POINTS: Final = np.geomspace(0.0005, 0.05, 40)
 
 
 class Tale(msgspec.Struct, frozen=True):
-    """One transfer, as the report tells it."""
+    """One missed fraud, as the report tells it.
+
+    ``rank`` among the risks of the judged part; ``case_rows`` and ``case_found`` count the frauds of
+    its case there, and those of them within the budget of `MONEY_BUDGET`. ``reasons`` are the rules that fired,
+    ``contributions`` what raised and lowered the risk.
+    """
 
     row: int
     risk: float
@@ -42,8 +56,11 @@ class Tale(msgspec.Struct, frozen=True):
     amount_fen: int
     typology: str
     case: str
+    case_rows: int
+    case_found: int
     scores: dict[str, float]
     reasons: tuple[str, ...]
+    contributions: tuple[str, ...]
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -82,12 +99,12 @@ class Recorder:
         self._case_of: list[int] = []
         self._typologies: list[str] = []
         self._alerted: list[tuple[float, int, tuple[tuple[str, str], ...]]] = []
-        self._frauds: list[Tale] = []
+        self._misses = WorstMisses()
         self._told = 0
 
-    def tell(self, rows: list[FileRow], assessments: list[Assessment | None]) -> None:
+    def tell(self, chunk: Assessed) -> None:
         """Take one chunk; a transfer without assessment counts as risk 0."""
-        for row, assessment in zip(rows, assessments, strict=True):
+        for place, (row, assessment) in enumerate(zip(chunk.rows, chunk.assessments, strict=True)):
             risk = 0.0 if assessment is None else assessment.risk
             number = len(self._risks)
             self._risks.append(risk)
@@ -97,7 +114,9 @@ class Recorder:
             self._case_of.append(self._case(row))
             self._typologies.append(row.typology if row.fraud else "")
             if assessment is not None:
-                self._keep(number, row, assessment)
+                self._keep_alert(number, assessment)
+            if row.fraud:
+                self._offer_miss(number, chunk, place)
         if len(self._risks) - self._told >= TOLD_EVERY:
             self._told = len(self._risks)
             self._progress(self._told)
@@ -121,36 +140,34 @@ class Recorder:
             bins=list(calibration(judged).bins),
             slices=self._slices(),
             reasons=self._reasons(last_from),
-            misses=self._misses(last_from),
+            misses=self._tales(last_from),
         )
 
     def _case(self, row: FileRow) -> int:
         name = self._cases.get(row.transfer.transfer_id) if row.fraud else None
         return NO_CASE if name is None else self._case_numbers.setdefault(name, len(self._case_numbers))
 
-    def _keep(self, number: int, row: FileRow, assessment: Assessment) -> None:
+    def _keep_alert(self, number: int, assessment: Assessment) -> None:
         if len(self._alerted) < ALERTED_KEPT or assessment.risk > self._alerted[0][0]:
             entry = (assessment.risk, number, tuple((reason.code, reason.en) for reason in assessment.reasons))
             push = heapq.heappush if len(self._alerted) < ALERTED_KEPT else heapq.heappushpop
             push(self._alerted, entry)
-        if row.fraud and len(self._frauds) < FRAUD_KEPT:
-            self._frauds.append(self._tale(number, row, assessment))
 
-    def _tale(self, number: int, row: FileRow, assessment: Assessment) -> Tale:
-        transfer = row.transfer
-        return Tale(
-            row=number,
-            risk=assessment.risk,
-            rank=0,
-            transfer_id=transfer.transfer_id,
-            occurred_us=transfer.occurred_us,
-            payer=transfer.payer,
-            payee=transfer.payee,
-            amount_fen=transfer.amount_fen,
-            typology=row.typology,
-            case=self._cases.get(transfer.transfer_id, ""),
-            scores={score.name: score.score for score in assessment.scores},
-            reasons=tuple(f"{reason.code} {reason.en}" for reason in assessment.reasons[:3]),
+    def _offer_miss(self, number: int, chunk: Assessed, place: int) -> None:
+        row, draft, assessment = chunk.rows[place], chunk.drafts[place], chunk.assessments[place]
+        if draft is None or assessment is None:
+            return
+        transfer_id = row.transfer.transfer_id
+        self._misses.offer(
+            Candidate(
+                number=number,
+                case=self._cases.get(transfer_id, transfer_id),
+                row=row,
+                draft=draft,
+                assessment=assessment,
+                scorer=chunk.scorer,
+                panel=chunk.panel,
+            )
         )
 
     def _slices(self) -> list[Slice]:
@@ -176,13 +193,33 @@ class Recorder:
                 example.setdefault(code, text)
         return [(code, example[code], count, true[code]) for code, count in seen.most_common(20)]
 
-    def _misses(self, last_from: int) -> list[Tale]:
-        order = alert_order(np.array(self._risks)[last_from:])
-        rank = np.empty(len(order), dtype=np.int64)
-        rank[order] = np.arange(1, len(order) + 1)
-        worst = sorted((tale for tale in self._frauds if tale.row >= last_from), key=lambda tale: tale.risk)
-        chosen: dict[str, Tale] = {}
-        for tale in worst:
-            chosen.setdefault(tale.case or tale.transfer_id, tale)
-        misses = list(chosen.values())[:MISSES_KEPT]
-        return [msgspec.structs.replace(tale, rank=int(rank[tale.row - last_from])) for tale in misses]
+    def _tales(self, last_from: int) -> list[Tale]:
+        risks = np.array(self._risks)[last_from:]
+        ranks = np.empty(len(risks), dtype=np.int64)
+        ranks[alert_order(risks)] = np.arange(1, len(risks) + 1)
+        found = alerts(risks, BUDGETS[MONEY_BUDGET])
+        return [self._tale(miss, last_from, ranks, found) for miss in self._misses.worst(last_from)]
+
+    def _tale(
+        self, miss: Candidate, last_from: int, ranks: npt.NDArray[np.int64], found: npt.NDArray[np.bool_]
+    ) -> Tale:
+        transfer, place = miss.row.transfer, miss.number - last_from
+        of_case = np.array(self._case_of[last_from:]) == self._case_of[miss.number]
+        named = self._case_of[miss.number] != NO_CASE
+        return Tale(
+            row=miss.number,
+            risk=miss.risk,
+            rank=int(ranks[place]),
+            transfer_id=transfer.transfer_id,
+            occurred_us=transfer.occurred_us,
+            payer=transfer.payer,
+            payee=transfer.payee,
+            amount_fen=transfer.amount_fen,
+            typology=miss.row.typology,
+            case=self._cases.get(transfer.transfer_id, ""),
+            case_rows=int(of_case.sum()) if named else 0,
+            case_found=int((of_case & found).sum()) if named else 0,
+            scores={score.name: score.score for score in miss.assessment.scores},
+            reasons=tuple(f"{reason.code} {reason.en}" for reason in miss.reasons()),
+            contributions=miss.contributions(),
+        )

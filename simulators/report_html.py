@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from models.money.types import iso_from_us, yuan_from_fen
-from models.risk.evaluation import BUDGETS, Figures
+from models.risk.evaluation import BUDGETS, MONEY_BUDGET, Figures
 from simulators.replay import BacktestResult
 from simulators.replay_record import Story, Tale
 from simulators.svg import Axis, Line, bar_chart, line_chart
@@ -15,8 +15,8 @@ from simulators.svg import Axis, Line, bar_chart, line_chart
 STYLE: Final = """
 body{font:15px/1.5 system-ui,"Noto Sans CJK SC",sans-serif;max-width:1040px;margin:2em auto;padding:0 1em;color:#222}
 h1,h2{line-height:1.2} table{border-collapse:collapse;margin:.6em 0} td,th{border:1px solid #ccc;padding:.25em .6em;
-text-align:left;vertical-align:top} td.n{text-align:right;font-variant-numeric:tabular-nums} svg{width:460px;
-max-width:100%;font-size:11px} .row{display:flex;flex-wrap:wrap;gap:1em} .note{color:#555}
+text-align:left;vertical-align:top;white-space:pre-line} td.n{text-align:right;font-variant-numeric:tabular-nums}
+svg{width:460px;max-width:100%;font-size:11px} .row{display:flex;flex-wrap:wrap;gap:1em} .note{color:#555}
 """
 NUMBER: Final = "n"
 
@@ -135,20 +135,26 @@ def _reasons(story: Story) -> str:
 
 def _misses(misses: Iterable[Tale]) -> str:
     rows = [_tale(tale) for tale in misses]
-    head = ("transfer", "case, typology", "risk, rank", "from, to", "yuan", "what was known")
+    head = ("transfer", "case, typology", "risk, rank", "from, to", "yuan", "rules that fired", "what made the risk")
     return "<h3>Worst misses, one for each case</h3>" + _table(head, rows)
 
 
 def _tale(tale: Tale) -> tuple[str, ...]:
     scores = ", ".join(f"{name} {score:.3f}" for name, score in tale.scores.items())
+    found = f"{tale.case_found} of {tale.case_rows} rows of it found at {MONEY_BUDGET}" if tale.case_rows else ""
     return (
         f"{tale.transfer_id} at {iso_from_us(tale.occurred_us)}",
-        f"{tale.case} {tale.typology}".strip(),
+        _lines(f"{tale.case} {tale.typology}".strip(), found),
         f"{tale.risk:.4f}, {tale.rank:,}",
         f"{tale.payer} to {tale.payee}",
         yuan_from_fen(tale.amount_fen),
-        "; ".join((*tale.reasons, scores)) or "no rule fired",
+        _lines(*tale.reasons) or "none",
+        _lines(*tale.contributions, scores),
     )
+
+
+def _lines(*texts: str) -> str:
+    return "\n".join(text for text in texts if text)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -127,6 +127,12 @@ class Scorer:
             lists=lists,
         )
 
+    def grounds(self, draft: Draft, assessment: Assessment) -> tuple[Reason, ...]:
+        """Return every reason of an assessment, also those that `judge` saves itself where nothing is done."""
+        if assessment.band is not Band.ALLOW:
+            return assessment.reasons
+        return assessment.reasons + self._reasons(draft, assessment.risk, assessment.scores)
+
     def decide(self, risk: float, lists: AccountLists, amount_fen: int) -> tuple[float, Band, tuple[Reason, ...]]:
         """Return risk, band and reasons after the lists: black stops at once, white beats any score, grey raises it."""
         payer, payee = lists.payer, lists.payee

@@ -37,7 +37,10 @@ def kept(world) -> Kept:
 def test_with_everything_the_risks_are_the_back_tests(world, delay_us):
     wanted: list[float] = []
     engine = Engine(EngineSettings(labels_delay_us=delay_us, seed=SEED))
-    engine.run(TransferFile(world).rows(), lambda _, found: wanted.extend(one.risk for one in found if one is not None))
+    engine.run(
+        TransferFile(world).rows(),
+        lambda chunk: wanted.extend(one.risk for one in chunk.assessments if one is not None),
+    )
     kept = sides_of(TransferFile(world).rows(), delay_us)
     assert risks_of(kept, EVERYTHING, delay_us).tolist() == wanted
 

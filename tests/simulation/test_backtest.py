@@ -41,7 +41,7 @@ def rows(world) -> list[FileRow]:
 def risks_of(rows: list[FileRow], delay_us: int | None, **settings: object) -> list[float]:
     engine = Engine(EngineSettings(labels_delay_us=delay_us, seed=1, **settings))
     risks: list[float] = []
-    engine.run(rows, lambda _, assessed: risks.extend(0.0 if one is None else one.risk for one in assessed))
+    engine.run(rows, lambda chunk: risks.extend(0.0 if one is None else one.risk for one in chunk.assessments))
     return risks
 
 
@@ -73,16 +73,16 @@ def test_learning_in_another_process_gives_the_same_scores(rows):
     here = risks_of(rows, HOUR_US)
     engine = Engine(EngineSettings(labels_delay_us=HOUR_US, seed=1), beside=True)
     beside: list[float] = []
-    engine.run(rows, lambda _, assessed: beside.extend(0.0 if one is None else one.risk for one in assessed))
+    engine.run(rows, lambda chunk: beside.extend(0.0 if one is None else one.risk for one in chunk.assessments))
     assert engine.health.refits > 0
     assert beside == here
 
 
 def test_selective_labels_teach_from_fewer_rows(rows):
     whole = Engine(EngineSettings(labels_delay_us=HOUR_US, seed=1))
-    whole.run(rows, lambda *_: None)
+    whole.run(rows, lambda _: None)
     chosen = Engine(EngineSettings(labels_delay_us=HOUR_US, seed=1, selection=Selection(reported=0.5)))
-    chosen.run(rows, lambda *_: None)
+    chosen.run(rows, lambda _: None)
     all_labels, some = whole.health.learned, chosen.health.learned
     assert 0.3 * all_labels["fraud"] < some["fraud"] < all_labels["fraud"]
     assert some["honest"] < 0.1 * all_labels["honest"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from html import escape
 from html.parser import HTMLParser
 
 import pytest
 
-from simulators.replay import BacktestOptions, run_backtest
+from simulators.replay import BacktestOptions, BacktestResult, run_backtest
 from simulators.report_html import report_html
 from simulators.svg import Axis, Line, bar_chart, line_chart
 
@@ -33,7 +34,7 @@ class Tags(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory) -> str:
+def found(tmp_path_factory) -> list[BacktestResult]:
     path = tmp_path_factory.mktemp("report") / "tiny.csv"
     lines = [
         f"t{n},2024-01-{1 + n // 100:02d}T{n // 10 % 24:02d}:{n % 60:02d}:00Z,A{n % 23},b,C{n % 17},b,{50 + n}.00,CNY,,"
@@ -41,7 +42,12 @@ def page(tmp_path_factory) -> str:
         for n in range(900)
     ]
     path.write_text("\n".join([HEADER, *lines]) + "\n")
-    return report_html(run_backtest([path], BacktestOptions(processes=1)))
+    return run_backtest([path], BacktestOptions(processes=1))
+
+
+@pytest.fixture(scope="module")
+def page(found) -> str:
+    return report_html(found)
 
 
 def test_the_page_is_well_formed_and_fetches_nothing(page):
@@ -60,6 +66,19 @@ def test_every_part_is_there_and_names_from_the_file_are_escaped(page):
         assert part in page
     assert "&lt;script&gt;" in page
     assert "tiny: 900 transfers, 18 fraud, labels after 1 days" in page
+
+
+def test_the_worst_misses_have_their_story(found):
+    story = found[0].story
+    assert story.misses
+    assert [miss.risk for miss in story.misses] == sorted(miss.risk for miss in story.misses)
+    told = [reason for miss in story.misses for reason in miss.reasons]
+    assert told, "nothing was stopped here, so no decision holds a reason, and the story must"
+    page = report_html(found)
+    for miss in story.misses:
+        assert f"{miss.risk:.4f}, {miss.rank:,}" in page
+        assert all(escape(line) in page for line in (*miss.reasons, *miss.contributions))
+        assert miss.contributions
 
 
 def test_charts_are_valid_xml_and_points_stay_inside():
