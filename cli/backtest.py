@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from models.risk.evaluation import Figures
+from simulators.labels import Selection
 from simulators.replay import BacktestOptions, BacktestResult, run_backtest
 from simulators.report_html import report_html
 from simulators.transferfile import TransferFileError
@@ -54,13 +55,13 @@ def _figure_rows(figures: Figures) -> list[tuple[str, str]]:
 
 def result_table(result: BacktestResult) -> Table:
     """Return one file's result as a table for the terminal."""
-    delay = "no labels" if result.labels_delay_days is None else f"labels after {result.labels_delay_days:g} d"
-    title = f"{result.set}: {result.rows:,} transfers, {result.fraud:,} fraud, {delay}; last 40 %"
+    title = f"{result.set}: {result.rows:,} transfers, {result.fraud:,} fraud, {result.labels}; last 40 %"
     table = Table(title=title, show_header=False)
     for name, value in _figure_rows(result.last40):
         table.add_row(name, value)
     table.add_row("us per transfer", "  ".join(f"{part}: {us:.0f}" for part, us in result.us_per_transfer.items()))
     table.add_row("learning, us per transfer", f"{result.learning_us:.0f}")
+    table.add_row("learned from", "  ".join(f"{kind}: {rows:,}" for kind, rows in result.health.learned.items()))
     table.add_row("time, memory", f"{result.seconds:.0f} s, {result.memory_mb:.0f} MB")
     return table
 
@@ -86,6 +87,8 @@ def backtest_files(
     rules: Path | None,
     as_json: bool,
     report: Path | None,
+    selection: Selection | None = None,
+    fresh: bool = False,
 ) -> int:
     """Back-test files, print results, write the report if asked; return 0, or 2 for a file that breaks its contract."""
     try:
@@ -95,6 +98,8 @@ def backtest_files(
             state_dir=STATE_DIR,
             seed=seed,
             rules=read_rules(rules),
+            selection=selection,
+            fresh=fresh,
         )
         results = _run(files, options)
     except (TransferFileError, RulesUnreadable, OSError) as error:

@@ -124,18 +124,43 @@ def backtest(
         Path | None,
         typer.Option(envvar="SLUICE_RULES_FILE", help="File of what differs from the rule book (docs/rules.md)."),
     ] = None,
+    selective: Annotated[
+        bool, typer.Option("--selective", help="Label only what people look at, and what victims report.")
+    ] = False,
+    alert_budget: Annotated[
+        float, typer.Option(help="With --selective: share of the riskiest that is looked at.", min=0, max=1)
+    ] = 0.005,
+    sampled: Annotated[
+        float, typer.Option(help="With --selective: share of the rest that is looked at by lot.", min=0, max=1)
+    ] = 0.01,
+    reported: Annotated[
+        float, typer.Option(help="With --selective: chance that a victim reports a missed fraud.", min=0, max=1)
+    ] = 0.7,
+    report_delay: Annotated[str, typer.Option(help="With --selective: when a victim reports: 3d, 36h, 30m.")] = "3d",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run files anew that are finished and kept.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON: an object, or a list for several files.")
     ] = False,
     report: Annotated[Path | None, typer.Option(help="HTML file that gets charts, reasons and worst misses.")] = None,
 ) -> None:
-    """Replay files through the workers' scoring code in arrival order, labels late, and judge the risks."""
-    from cli.backtest import backtest_files, span_us
+    """Replay files through the workers' scoring code in arrival order, labels late, and judge the risks.
 
+    Finished files are kept in .run/backtest: a run that was cut short goes on with the next file. A file that was cut
+    short begins anew, since half-way it would have to keep as much as it has in memory.
+    """
+    from cli.backtest import backtest_files, span_us
+    from simulators.labels import Selection
+
+    if selective and no_labels:
+        raise typer.BadParameter("give either --selective or --no-labels")
     try:
         span_us(labels_delay)
+        reported_after_us = span_us(report_delay)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    selection = Selection(
+        alerted_budget=alert_budget, sampled=sampled, reported=reported, reported_after_us=reported_after_us
+    )
     sys.exit(
         backtest_files(
             files,
@@ -146,6 +171,8 @@ def backtest(
             rules=rules,
             as_json=as_json,
             report=report,
+            selection=selection if selective else None,
+            fresh=fresh,
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -20,18 +21,39 @@ Times = npt.NDArray[np.int64]
 HASH_SPAN: Final = 1 << 32
 NOBODY: Final = AccountLists()
 NEVER_PROVEN: Final = (0, 0)
+DAY_US: Final = 86_400_000_000
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Which transfers get a label at all (selective labels).
 
-    Alerted ones are looked at; a victim reports a missed fraud with
-    ``reported`` chance; ``sampled`` of the rest is looked at at random.
+    The riskiest ``alerted_budget`` of the latest transfers are looked at; a victim reports a missed
+    fraud with a chance of ``reported``, ``reported_after_us`` of event time later; of the rest a share
+    ``sampled`` is looked at by lot. All ours: no source gives the numbers.
     """
 
     alerted_budget: float = 0.005
     reported: float = 0.7
+    reported_after_us: int = 3 * DAY_US
     sampled: float = 0.01
+
+    def in_words(self) -> str:
+        """Return who gets a label, for people.
+
+        >>> Selection().in_words()
+        'the riskiest 0.5%, 1.0% of the rest by lot, and 70% of missed frauds, reported after 3 days'
+        """
+        days = self.reported_after_us / DAY_US
+        looked = f"the riskiest {self.alerted_budget:.1%}, {self.sampled:.1%} of the rest by lot"
+        return f"{looked}, and {self.reported:.0%} of missed frauds, reported after {days:g} days"
+
+
+class Told(NamedTuple):
+    """What becomes known of one transfer: a label of this weight (0: none) after so long, by a victim or by a look."""
+
+    weight: float
+    after_us: int
+    by_victim: bool = False
 
 
 class Labels(NamedTuple):
@@ -80,18 +102,19 @@ class Proven:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[int, AccountId, AccountId]] = deque()
+        self._waiting: list[tuple[int, AccountId, AccountId]] = []
+        """A heap, the earliest to be known first."""
         self._counts: dict[AccountId, tuple[int, int]] = {}
 
     def put(self, due_us: int, transfer: Transfer) -> None:
         """Take a fraud that will be known later."""
-        self._waiting.append((due_us, transfer.payer, transfer.payee))
+        heapq.heappush(self._waiting, (due_us, transfer.payer, transfer.payee))
 
     def lists(self, payer: AccountId, payee: AccountId, now_us: int) -> AccountLists:
         """Return what is known of both accounts at ``now_us``."""
         counts = self._counts
         while self._waiting and self._waiting[0][0] <= now_us:
-            _, paying, receiving = self._waiting.popleft()
+            _, paying, receiving = heapq.heappop(self._waiting)
             paid, received = counts.get(paying, NEVER_PROVEN)
             counts[paying] = (paid + 1, received)
             paid, received = counts.get(receiving, NEVER_PROVEN)
@@ -113,10 +136,14 @@ def chance(transfer_id: str, salt: str) -> float:
     return crc32(f"{salt}/{transfer_id}".encode()) / HASH_SPAN
 
 
-def label_weight(selection: Selection, *, transfer_id: str, fraud: bool, alerted: bool) -> float:
-    """Return the weight a label will have (1 / chance of being labelled as seen by the learner), 0 for none."""
-    if alerted:
-        return 1.0
+def told_of(transfer_id: str, selection: Selection | None, *, fraud: bool, alerted: bool, looked_after_us: int) -> Told:
+    """Return what becomes known of a transfer; without a selection every one is looked at.
+
+    The weight is one over the chance of being labelled, as far as the learner can know it.
+    """
+    if selection is None or alerted:
+        return Told(1.0, looked_after_us)
     if fraud and chance(transfer_id, "report") < selection.reported:
-        return 1.0
-    return 1.0 / selection.sampled if chance(transfer_id, "sample") < selection.sampled else 0.0
+        return Told(1.0, selection.reported_after_us, by_victim=True)
+    drawn = chance(transfer_id, "sample") < selection.sampled
+    return Told(1.0 / selection.sampled if drawn else 0.0, looked_after_us)

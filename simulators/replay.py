@@ -10,11 +10,13 @@ import gc
 import hashlib
 import multiprocessing
 import os
+import platform
 import queue
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -34,17 +36,22 @@ from models.risk.evaluation import (
 from models.risk.learning.learner import Health
 from models.risk.rules.book import RuleBook
 from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
-from simulators.labels import Selection
+from simulators.labels import DAY_US, Selection
 from simulators.replay_engine import Engine, EngineSettings
 from simulators.replay_misses import last_from
 from simulators.replay_record import Recorder, Story
 from simulators.transferfile import TransferFile, digest_of_file, read_cases
 from telemetry.garbage import collect_rarely
 
-DAY_US: Final = 86_400_000_000
 FIRST_SKIPPED: Final = 0.05
 PROGRESS_EVERY_S: Final = 0.5
 SEED: Final = 7
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PACKAGES: Final = ("models", "simulators", "telemetry")
+"""All that a back-test may import of ours; whole packages, so that no module can be forgotten."""
+
+LIBRARIES: Final = ("numpy", "scikit-learn", "river", "msgspec")
 
 Progress = Callable[[Path, int, float], None]
 """Told of file, rows so far and the share of the file read; called from the caller's own thread."""
@@ -55,7 +62,8 @@ class BacktestOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``labels_delay_us`` None: no labels at all. ``cases`` names the ring of each
     fraud row, the same file for all. ``state_dir`` keeps finished files, so that a
-    run that was cut short goes on with the next one. ``processes`` 0: all cores.
+    run that was cut short goes on with the next one; ``fresh`` runs them all the same.
+    ``processes`` 0: all cores. ``selection`` None: every transfer gets its label.
     """
 
     labels_delay_us: int | None = DAY_US
@@ -66,6 +74,11 @@ class BacktestOptions(msgspec.Struct, frozen=True, kw_only=True):
     rules: RuleSettings = DEFAULT_RULES
     selection: Selection | None = None
     use_proven: bool = True
+    fresh: bool = False
+
+    def asked(self) -> str:
+        """Return all of the options that a result depends on, but for the bytes of ``cases``."""
+        return repr(msgspec.structs.replace(self, cases=None, state_dir=None, processes=0, fresh=False))
 
 
 class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +88,7 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     fraud: int
     labels_delay_days: float | None
+    selection: Selection | None = None
     last40: Figures
     by_typology: dict[str, TypologyFigures]
     stream: Figures
@@ -91,6 +105,16 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
     def public(self) -> BacktestResult:
         """Return the result without the report's material."""
         return msgspec.structs.replace(self, story=None)
+
+    @property
+    def labels(self) -> str:
+        """Which labels came and when, in words."""
+        if self.labels_delay_days is None:
+            return "no labels"
+        delay, selection = f"labels after {self.labels_delay_days:g} days", self.selection
+        if selection is None:
+            return delay
+        return f"selective {delay}: {selection.in_words()}"
 
 
 def run_backtest(
@@ -136,7 +160,7 @@ def _run_kept(path: Path, options: BacktestOptions, *, beside: bool, tell: Progr
     if options.state_dir is None:
         return run_file(path, options, beside=beside, tell=tell)
     kept = options.state_dir / f"{_key(path, options)}.msgpack"
-    if kept.exists():
+    if kept.exists() and not options.fresh:
         result = msgspec.msgpack.decode(kept.read_bytes(), type=BacktestResult)
         tell(path, result.rows, 1.0)
         return result
@@ -151,16 +175,24 @@ def _run_kept(path: Path, options: BacktestOptions, *, beside: bool, tell: Progr
 def _key(path: Path, options: BacktestOptions) -> str:
     """Return a name for everything a result depends on: bytes of the inputs, options, code."""
     parts = [digest_of_file(path), path.name, FEATURE_SET, RuleBook(options.rules).version, code_digest()]
-    parts += [str(options.labels_delay_us), str(options.seed), str(options.selection), str(options.use_proven)]
+    parts += [options.asked()]
     parts += [digest_of_file(options.cases)] if options.cases is not None else []
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def code_digest() -> str:
-    """Return the SHA-256 of the sources that make and judge scores."""
-    here = Path(__file__).resolve().parent
-    sources = [*sorted((here.parent / "models").rglob("*.py")), *sorted(here.glob("re*.py")), here / "labels.py"]
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+def code_digest(root: Path = ROOT) -> str:
+    """Return the SHA-256 of all that makes and judges scores: sources, and versions of Python and `LIBRARIES`."""
+    digest = hashlib.sha256(platform.python_version().encode())
+    for name in LIBRARIES:
+        digest.update(f"\0{name} {version(name)}".encode())
+    for source in sources(root):
+        digest.update(f"\0{source.relative_to(root).as_posix()}\0".encode() + source.read_bytes())
+    return digest.hexdigest()
+
+
+def sources(root: Path = ROOT) -> list[Path]:
+    """Return every source file that a back-test may run, in a fixed order."""
+    return sorted(path for package in PACKAGES for path in (root / package).rglob("*.py"))
 
 
 def run_file(path: Path, options: BacktestOptions, *, beside: bool, tell: Progress = _silent) -> BacktestResult:
@@ -207,6 +239,7 @@ def _judge(
         rows=rows,
         fraud=int(judged.fraud.sum()),
         labels_delay_days=None if delay_us is None else delay_us / DAY_US,
+        selection=options.selection,
         last40=figures(last, seed=options.seed),
         by_typology=typology_figures(last),
         stream=figures(judged.part(int(rows * FIRST_SKIPPED)), seed=options.seed),
@@ -227,4 +260,4 @@ def _peak_mb() -> float:
     return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
 
 
-__all__ = ["BacktestOptions", "BacktestResult", "Judged", "run_backtest", "run_file"]
+__all__ = ["DAY_US", "BacktestOptions", "BacktestResult", "Judged", "run_backtest", "run_file"]

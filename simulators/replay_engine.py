@@ -27,11 +27,12 @@ from models.risk.rules.book import RuleBook
 from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
 from models.risk.scorer import Draft, Scorer
 from models.risk.thresholds import threshold_for_budget
-from simulators.labels import NOBODY, Labels, Proven, Selection, label_weight
+from simulators.labels import NOBODY, Labels, Proven, Selection, Told, told_of
 from simulators.replay_learning import Learned, LearningSettings, Scored, learning
 from simulators.transferfile import FileRow
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 CHUNK_ROWS: Final = 256
 """Rows judged at once, the size of a busy worker's batch."""
@@ -188,27 +189,31 @@ class Engine:
     def _scored(self, chunk: list[FileRow], assessments: list[Assessment | None]) -> Scored:
         features = rows_of([one.features for one in assessments if one is not None])
         delay_us = self._settings.labels_delay_us
-        labels = None if delay_us is None else self._labels(chunk, assessments, features, delay_us)
-        return Scored(len(chunk), self._now_us, features, labels)
+        if delay_us is None:
+            return Scored(len(chunk), self._now_us, features, None)
+        labels, by_victim = self._labels(chunk, assessments, features, delay_us)
+        known = labels.weights > 0.0
+        looked, reported = labels.part(known & ~by_victim), labels.part(known & by_victim)
+        return Scored(len(chunk), self._now_us, features, looked, reported)
 
     def _labels(
         self, chunk: list[FileRow], assessments: list[Assessment | None], features: Floats, delay_us: int
-    ) -> Labels:
+    ) -> tuple[Labels, Bools]:
+        """Return a label for each assessed transfer, of weight 0 if none will come, and which come from victims."""
         threshold = self._alert_threshold(assessments)
         known = [(row, one) for row, one in zip(chunk, assessments, strict=True) if one is not None]
-        weights = np.array([self._weight(row, one.risk >= threshold) for row, one in known])
-        due_us = np.array([row.transfer.occurred_us + delay_us for row, _ in known], np.int64)
-        fraud = np.array([row.fraud for row, _ in known], bool)
-        for place in np.flatnonzero(fraud & (weights > 0.0)).tolist():
-            self._proven.put(int(due_us[place]), known[place][0].transfer)
-        labels = Labels(due_us, features, fraud, weights)
-        return labels if (weights > 0.0).all() else labels.part(weights > 0.0)
+        told = [self._told_of(row, one.risk >= threshold, delay_us) for row, one in known]
+        due_us = [row.transfer.occurred_us + each.after_us for (row, _), each in zip(known, told, strict=True)]
+        for (row, _), each, at_us in zip(known, told, due_us, strict=True):
+            if row.fraud and each.weight > 0.0:
+                self._proven.put(at_us, row.transfer)
+        fraud, weights = np.array([row.fraud for row, _ in known], bool), np.array([each.weight for each in told])
+        by_victim = np.array([each.by_victim for each in told], bool)
+        return Labels(np.array(due_us, np.int64), features, fraud, weights), by_victim
 
-    def _weight(self, row: FileRow, alerted: bool) -> float:
-        selection = self._settings.selection
-        if selection is None:
-            return 1.0
-        return label_weight(selection, transfer_id=row.transfer.transfer_id, fraud=row.fraud, alerted=alerted)
+    def _told_of(self, row: FileRow, alerted: bool, delay_us: int) -> Told:
+        transfer_id, selection = row.transfer.transfer_id, self._settings.selection
+        return told_of(transfer_id, selection, fraud=row.fraud, alerted=alerted, looked_after_us=delay_us)
 
     def _alert_threshold(self, assessments: list[Assessment | None]) -> float:
         """Return the risk that the alert budget reached over the latest transfers (selective labels only)."""

@@ -35,12 +35,16 @@ class LearningSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scored(NamedTuple):
-    """One scored chunk: its number of file rows, the latest event time, features (n x f), labels on their way."""
+    """One scored chunk: its number of file rows, the latest event time, features (n x f), labels on their way.
+
+    Labels by looking and victims' reports take each their own time, each kind in arrival order.
+    """
 
     rows: int
     now_us: int
     features: Floats
     labels: Labels | None
+    reports: Labels | None = None
 
 
 class Learned(NamedTuple):
@@ -73,7 +77,7 @@ class Student:
         self._labelled = settings.labelled
         self._refitter = refitter
         self._learner = Learner(seed=settings.seed, settings=settings.learning)
-        self._labels = LabelQueue()
+        self._labels, self._reports = LabelQueue(), LabelQueue()
         self._row = 0
         self._cpu_ns = 0
 
@@ -84,13 +88,15 @@ class Student:
         self._learner.observe(chunk.features, at_us=chunk.now_us)
         if chunk.labels is not None:
             self._labels.put(chunk.labels)
+        if chunk.reports is not None:
+            self._reports.put(chunk.reports)
         if self._labelled:
             self._learn(chunk.now_us)
             self._refitter.step(self._learner, row=self._row, now_us=chunk.now_us)
         self._cpu_ns += thread_time_ns() - began
 
     def _learn(self, now_us: int) -> None:
-        due = self._labels.due(now_us)
+        due = self._labels.due(now_us) + self._reports.due(now_us)
         if due:
             _, features, fraud, weights = (np.concatenate(parts) for parts in zip(*due, strict=True))
             self._learner.learn(features, fraud, weights)

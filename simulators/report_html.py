@@ -35,9 +35,7 @@ def report_html(results: Sequence[BacktestResult]) -> str:
 
 
 def _section(result: BacktestResult) -> str:
-    days = result.labels_delay_days
-    delay = "no labels" if days is None else f"labels after {days:g} days"
-    head = f"<h2>{escape(result.set)}: {result.rows:,} transfers, {result.fraud:,} fraud, {delay}</h2>"
+    head = f"<h2>{escape(result.set)}: {result.rows:,} transfers, {result.fraud:,} fraud, {escape(result.labels)}</h2>"
     body = _figures(result) + _costs(result)
     return head + body + (_story(result, result.story) if result.story is not None else "")
 
@@ -66,11 +64,13 @@ def _costs(result: BacktestResult) -> str:
     parts = ", ".join(f"{name} {us:.0f}" for name, us in result.us_per_transfer.items())
     blend = ", ".join(f"{name} {weight:.2f}" for name, weight in result.health.blend.items())
     alarms = ", ".join(name for name, on in result.health.alarms.items() if on) or "none"
+    learned = ", ".join(f"{kind} {rows:,}" for kind, rows in result.health.learned.items())
     return (
         f"<p>CPU per transfer, us: {escape(parts)}; learning {result.learning_us:.0f}. {result.seconds:.0f} s, "
-        f"{result.memory_mb:.0f} MB. Refits of the trees {result.health.refits}, fall-backs {result.health.fallbacks}. "
-        f"Weights of the blend at the end: {escape(blend)}. Drift alarms at the end: {escape(alarms)}. "
-        f"Brier score {result.calibration.brier}, expected calibration error {result.calibration.ece}.</p>"
+        f"{result.memory_mb:.0f} MB. Labels learned: {learned}. Refits of the trees {result.health.refits}, fall-backs "
+        f"{result.health.fallbacks}. Weights of the blend at the end: {escape(blend)}. Drift alarms at the end: "
+        f"{escape(alarms)}. Brier score {result.calibration.brier}, expected calibration error "
+        f"{result.calibration.ece}.</p>"
     )
 
 

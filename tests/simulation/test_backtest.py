@@ -81,7 +81,9 @@ def test_learning_in_another_process_gives_the_same_scores(rows):
 def test_selective_labels_teach_from_fewer_rows(rows):
     whole = Engine(EngineSettings(labels_delay_us=HOUR_US, seed=1))
     whole.run(rows, lambda _: None)
-    chosen = Engine(EngineSettings(labels_delay_us=HOUR_US, seed=1, selection=Selection(reported=0.5)))
+    chosen = Engine(
+        EngineSettings(labels_delay_us=HOUR_US, seed=1, selection=Selection(reported=0.5, reported_after_us=HOUR_US))
+    )
     chosen.run(rows, lambda _: None)
     all_labels, some = whole.health.learned, chosen.health.learned
     assert 0.3 * all_labels["fraud"] < some["fraud"] < all_labels["fraud"]
