@@ -71,8 +71,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 def keep(path: Path, delay_us: int | None) -> Path:
     """Run a file through the scorer's sides unless that was done before; return the folder of the arrays."""
-    name = hashlib.sha256(f"{digest_of_file(path)}{delay_us}{code_digest()}".encode()).hexdigest()[:24]
-    folder = CACHE / name
+    code = code_digest() + digest_of_file(Path(__file__))
+    folder = CACHE / hashlib.sha256(f"{digest_of_file(path)}{delay_us}{code}".encode()).hexdigest()[:24]
     if folder.exists():
         return folder
     partial = folder.with_suffix(".partial")

@@ -8,6 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from models.risk.features import FEATURE_NAMES
+from models.risk.learning.novelty import WATCHED
+from models.risk.panel import COLD_FEATURES
 from models.risk.rules.book import RULES
 
 GROUPS: Final = {
@@ -62,19 +64,38 @@ RULES_LEFT_OUT: Final = {
     "of accounts for hire (M)": _sections("M"),
     "of victims (V)": _sections("V"),
     "of the platform (3002-3008)": _sections("3"),
+    "of the whole account (C)": _sections("C"),
 }
 
+HELD_WITHOUT_LABELS: Final = frozenset(WATCHED) | frozenset(COLD_FEATURES)
+"""All features that the label-free score reads; to hold another one changes nothing."""
+
+OWN_LIFE: Final = tuple(name for name in COLD_FEATURES if name not in WATCHED)
+"""What speaks for or against an account by the life it has of its own, beyond surprise."""
+
+NO_FLOW: Final = Variant("without all flow", held=tuple(name for group in FLOW for name in members(group)))
 NO_RULES: Final = Variant("without rules", held=("rule_risk", *members("taint")), rules_out=RULES_LEFT_OUT["all"])
+
+
+def _without_groups(read: frozenset[str]) -> list[Variant]:
+    """Return a variant for each group of features of which any is read."""
+    groups = [(group, members(group)) for group in GROUPS if group != "risk by rules"]
+    return [Variant(f"without {group}", held=names) for group, names in groups if not read.isdisjoint(names)]
+
+
+def _without_rules() -> list[Variant]:
+    """Return a variant for each set of rules, but for all of them."""
+    return [Variant(f"without rules {name}", rules_out=out) for name, out in RULES_LEFT_OUT.items() if name != "all"]
 
 
 def labelled_variants() -> list[Variant]:
     """Return the variants that learn from labels."""
-    groups = [Variant(f"without {group}", held=members(group)) for group in GROUPS if group != "risk by rules"]
     return [
         Variant("everything"),
-        *groups,
-        Variant("without all flow", held=tuple(name for group in FLOW for name in members(group))),
+        *_without_groups(frozenset(FEATURE_NAMES)),
+        NO_FLOW,
         NO_RULES,
+        *_without_rules(),
         Variant("without trees", learning={"use_forest": False}),
         Variant("without online linear", learning={"use_linear": False}),
         Variant("without novelty", learning={"use_novelty": False}),
@@ -83,12 +104,13 @@ def labelled_variants() -> list[Variant]:
 
 def unlabelled_variants() -> list[Variant]:
     """Return the variants without any label."""
-    sets = [Variant(f"without rules {name}", rules_out=out) for name, out in RULES_LEFT_OUT.items() if name != "all"]
     return [
         Variant("everything"),
         Variant("rules alone", rules_alone=True),
         Variant("without novelty", learning={"use_novelty": False}),
         NO_RULES,
-        *sets,
-        Variant("without all flow", held=tuple(name for group in FLOW for name in members(group))),
+        *_without_rules(),
+        *_without_groups(HELD_WITHOUT_LABELS),
+        Variant("without an account's own life", held=OWN_LIFE),
+        NO_FLOW,
     ]

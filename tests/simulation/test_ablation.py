@@ -10,6 +10,9 @@ import pytest
 from bench.ablation import MARK, Finding, Kept, keep, load, put_into, risks_of, sides_of, table
 from bench.ablation_variants import GROUPS, Variant, group_of, labelled_variants, members, unlabelled_variants
 from models.risk.features import FEATURE_INDEX, FEATURE_NAMES
+from models.risk.learning.novelty import WATCHED
+from models.risk.panel import COLD_FEATURES
+from models.risk.rules.book import RULES
 from simulators.csvfile import simulate_csv
 from simulators.replay import SEED
 from simulators.replay_engine import Engine, EngineSettings
@@ -76,6 +79,50 @@ def test_rules_left_out_do_not_fire(kept):
     every, fewer = risks_of(kept, alone, None), risks_of(kept, without, None)
     assert (fewer <= every + 1e-4).all()
     assert (fewer < every - 0.01).any()
+
+
+WAYS = {None: unlabelled_variants(), HOUR_US: labelled_variants()}
+CHANGES = [(delay_us, variant) for delay_us, variants in WAYS.items() for variant in variants if variant != EVERYTHING]
+WITHOUT_TREES = Variant("without trees", learning={"use_forest": False})
+
+
+@pytest.fixture(scope="module")
+def everything(world) -> dict[int | None, tuple[Kept, np.ndarray]]:
+    kept = {delay_us: sides_of(TransferFile(world).rows(), delay_us) for delay_us in WAYS}
+    return {delay_us: (each, risks_of(each, EVERYTHING, delay_us)) for delay_us, each in kept.items()}
+
+
+@pytest.mark.parametrize(
+    ("delay_us", "variant"),
+    [pair for pair in CHANGES if pair[1] != WITHOUT_TREES],
+    ids=lambda part: getattr(part, "name", str(part)),
+)
+def test_each_variant_changes_something(everything, delay_us, variant):
+    kept, risks = everything[delay_us]
+    assert not np.array_equal(risks_of(kept, variant, delay_us), risks)
+
+
+def test_without_trees_changes_something_once_there_are_any(kept):
+    """They come into service thousands of rows after enough frauds are known, so the stream goes round three times."""
+    assert (HOUR_US, WITHOUT_TREES) in CHANGES
+    span_us = int(kept.times[-1] - kept.times[0])
+    times = np.concatenate([kept.times + lap * span_us for lap in range(3)])
+    longer = Kept(*(np.concatenate([part] * 3) for part in (kept.facts, kept.features)), times, np.tile(kept.fraud, 3))
+    risks, without = (risks_of(longer, variant, HOUR_US) for variant in (EVERYTHING, WITHOUT_TREES))
+    assert np.array_equal(without[:ROWS], risks[:ROWS])
+    assert not np.array_equal(without, risks)
+
+
+def test_each_set_of_rules_is_left_out_with_labels_and_without():
+    left_out = [{rule for variant in variants for rule in variant.rules_out} for variants in WAYS.values()]
+    assert left_out == [{rule.section for rule in RULES}] * 2
+    conclusive = {rule.section for rule in RULES if rule.code.startswith("C")}
+    assert all(conclusive in [variant.rules_out for variant in variants] for variants in WAYS.values())
+
+
+def test_without_labels_each_group_that_the_label_free_score_reads_is_held_once():
+    groups = {group_of(name) for name in (*WATCHED, *COLD_FEATURES)} - {"risk by rules"}
+    assert {f"without {group}" for group in groups} < {variant.name for variant in WAYS[None]}
 
 
 def test_the_table_has_a_line_for_each_variant_and_columns_for_each_set():
