@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from models.risk.rules.settings import DEFAULT_RULES
+from models.risk.thresholds import Bands
 from simulators.labels import Selection
 from simulators.replay import ROOT, BacktestOptions, BacktestResult, code_digest, run_backtest, sources
 
@@ -20,6 +22,7 @@ SAME_RESULT = {"state_dir", "processes", "fresh"}
 """Options that change how a result is come by, not what it is."""
 
 OTHER = {
+    "rules": msgspec.structs.replace(DEFAULT_RULES, bands=Bands(stop=0.7)),
     "labels_delay_us": None,
     "cases": "cases.csv",
     "seed": 8,
