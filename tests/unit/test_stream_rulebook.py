@@ -71,6 +71,8 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, tex
         ("[alerts]\nleast = 30_000\n", r"least 30000 is above window 20000 - at `\$\.alerts`"),
         ("[alerts]\nfloor = 0.9\n", r"alerts\.floor 0\.9 is above bands\.stop 0\.8"),
         ("base = nan\n", r"\$\.base"),
+        ("[large_first]\nfrom_fen = 0\n", r"\$\.large_first\.from_fen"),
+        ("[large_first]\nfrom_fen = 10_000_000\n", r"full_fen 10000000 is not above from_fen 10000000"),
     ],
 )
 def test_a_threshold_out_of_bounds_is_named_by_its_field(tmp_path: Path, text: str, named: str) -> None:

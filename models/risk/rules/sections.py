@@ -218,8 +218,12 @@ class LargeFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     weight: Weight = 1.8
     severity: Severity = Severity.NOTICE
-    from_fen: Fen = 100_000
+    from_fen: Annotated[int, msgspec.Meta(ge=1)] = 100_000
     full_fen: Fen = 10_000_000
+
+    def __post_init__(self) -> None:
+        if self.full_fen <= self.from_fen:
+            raise ValueError(f"full_fen {self.full_fen} is not above from_fen {self.from_fen}")
 
 
 class InCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
