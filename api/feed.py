@@ -74,6 +74,7 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the feed reads."""
 
     broker: str
+    topic_prefix: str = ""
     group: str
     fetch_wait_ms: int
     persist_every_s: float
@@ -137,7 +138,8 @@ class Feed:
 
     def _run(self) -> None:
         try:
-            self._consumer.subscribe(list(DECODERS), on_assign=self._on_assign, on_revoke=self._on_revoke)
+            topics = [self._settings.topic_prefix + name for name in DECODERS]
+            self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke)
             while not self._stopping.is_set():
                 self._turn()
             self._store()
@@ -194,7 +196,8 @@ class Feed:
 
     def _decode(self, message: Message) -> Fed | None:
         try:
-            record: Fed = DECODERS[message.topic() or ""](message.value() or b"")
+            topic = (message.topic() or "").removeprefix(self._settings.topic_prefix)
+            record: Fed = DECODERS[topic](message.value() or b"")
         except (msgspec.DecodeError, UnicodeDecodeError, SignatureError, ArchiveError) as error:
             self._buffer.poison.append(poison_of(message, "undecodable", str(error)))
             return None

@@ -58,10 +58,13 @@ class TopicProducer:
     """An idempotent producer. `send` is for the event loop; confirmations come from a thread that polls.
 
     ``away`` is set when librdkafka has lost all brokers, so that requests are
-    answered at once instead of after ``confirm_timeout_s``.
+    answered at once instead of after ``confirm_timeout_s``. Records name their topics without ``topic_prefix``.
     """
 
-    def __init__(self, broker: str, *, linger_ms: float = 1.0, confirm_timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, broker: str, *, linger_ms: float = 1.0, confirm_timeout_s: float = 5.0, topic_prefix: str = ""
+    ) -> None:
+        self._prefix = topic_prefix
         self._producer = Producer(
             {
                 "bootstrap.servers": broker,
@@ -120,7 +123,11 @@ class TopicProducer:
     def _produce(self, record: Record, delivered: Callable[[KafkaError | None, Message | None], None]) -> None:
         try:
             self._producer.produce(
-                record.topic, record.value, record.key, on_delivery=delivered, headers=list(record.headers)
+                self._prefix + record.topic,
+                record.value,
+                record.key,
+                on_delivery=delivered,
+                headers=list(record.headers),
             )
         except BufferError:
             delivered(KafkaError(KafkaError._QUEUE_FULL), None)

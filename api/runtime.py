@@ -67,7 +67,10 @@ class Runtime:
         )
         self.transactor = Transactor(self.database, self._rules(), self.clock)
         self.producer = TopicProducer(
-            settings.broker, linger_ms=settings.linger_ms, confirm_timeout_s=settings.confirm_timeout_s
+            settings.broker,
+            linger_ms=settings.linger_ms,
+            confirm_timeout_s=settings.confirm_timeout_s,
+            topic_prefix=settings.topic_prefix,
         )
         self.registry = Registry(self.database)
         self.traces = Traces(
@@ -141,6 +144,7 @@ class Runtime:
         sink = FeedSink(self.transactor, self.brake, self.waiters, self.producer, loop, traces=self.traces)
         feed_settings = FeedSettings(
             broker=settings.broker,
+            topic_prefix=settings.topic_prefix,
             group=settings.group,
             fetch_wait_ms=settings.fetch_wait_ms,
             persist_every_s=settings.persist_every_ms / 1000,

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from models.control.brake import BrakeLimits
 from models.control.deadlines import Clocks
 from models.control.policy import PolicySettings
+from models.wire import TOPIC_PREFIX_PATTERN
 
 SECOND_US = 1_000_000
 
@@ -35,6 +36,11 @@ class ApiSettings(BaseSettings):
         default="api",
         pattern=r"^[0-9A-Za-z_\-]{1,64}$",
         description="Name of this replica; stable over restarts, different between replicas.",
+    )
+    topic_prefix: str = Field(
+        default="",
+        pattern=TOPIC_PREFIX_PATTERN,
+        description="Put before the name of every topic; the same for all programs of an installation.",
     )
     group: str = Field(default="sluice-api", pattern=r"^[0-9A-Za-z_\-]{1,64}$", description="Consumer group.")
 

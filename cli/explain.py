@@ -38,6 +38,7 @@ class ExplainOptions(msgspec.Struct, frozen=True, kw_only=True):
     api_url: str
     key: str
     broker: str
+    topic_prefix: str = ""
     snapshot_key: str
     lang: str
     as_json: bool
@@ -96,30 +97,32 @@ class ApiSource:
 
 
 class BrokerSource:
-    """Reads the topics from their beginnings; raises `NotRead` if that fails."""
+    """Reads the topics behind ``topic_prefix`` from their beginnings; raises `NotRead` if that fails."""
 
-    def __init__(self, broker: str) -> None:
+    def __init__(self, broker: str, topic_prefix: str = "") -> None:
         self._broker = broker
+        self._assessments = topic_prefix + Topic.ASSESSMENTS
+        self._snapshots = topic_prefix + Topic.SNAPSHOTS
 
     def assessment(self, transfer_id: str) -> Assessment:
         """Return the assessment of a transfer."""
         named = b'"transfer_id":' + msgspec.json.encode(transfer_id)
         record = find_record(
             self._broker,
-            Topic.ASSESSMENTS,
+            self._assessments,
             lambda each: named in (each.value or b"") and _is_of(each.value or b"", transfer_id),
             timeout_s=BROKER_TIMEOUT_S,
         )
         if record is None:
-            raise NotFound(f"topic {Topic.ASSESSMENTS} holds no assessment of transfer {transfer_id}")
+            raise NotFound(f"topic {self._assessments} holds no assessment of transfer {transfer_id}")
         return decode_assessment(record.value or b"")
 
     def snapshot(self, version: str) -> ModelSnapshot:
         """Return the panel's snapshot of a version."""
         key = archive_key(PANEL, version).encode()
-        record = find_record(self._broker, Topic.SNAPSHOTS, lambda each: each.key == key, timeout_s=BROKER_TIMEOUT_S)
+        record = find_record(self._broker, self._snapshots, lambda each: each.key == key, timeout_s=BROKER_TIMEOUT_S)
         if record is None:
-            raise NotFound(_gone(version, f"topic {Topic.SNAPSHOTS}"))
+            raise NotFound(_gone(version, f"topic {self._snapshots}"))
         return decode_snapshot(record.value or b"")
 
 
@@ -184,7 +187,7 @@ def run_explain(options: ExplainOptions) -> int:
 
 def _with_source(options: ExplainOptions, work: Callable[[Source], Told]) -> Told:
     if options.broker:
-        return work(BrokerSource(options.broker))
+        return work(BrokerSource(options.broker, options.topic_prefix))
     headers = {"X-Api-Key": options.key}
     with httpx.Client(base_url=options.api_url, timeout=API_TIMEOUT_S, headers=headers) as client:
         return work(ApiSource(client))

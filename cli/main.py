@@ -32,6 +32,9 @@ def up(
     """Run everything on this machine: broker, workers, trainer, api, fake banks, closed-loop world."""
     from cli.up import UpOptions, run_up
 
+    if broker not in ("embedded", "kafka") and ":" not in broker:
+        raise typer.BadParameter("--broker is embedded, kafka or HOST:PORT")
+
     options = UpOptions(
         seconds=seconds,
         rate_tps=rate,
@@ -203,6 +206,9 @@ def explain(
     broker: Annotated[
         str, typer.Option(help="HOST:PORT of a broker to read instead of the api: the last seven days.")
     ] = "",
+    topic_prefix: Annotated[
+        str, typer.Option(envvar="SLUICE_TOPIC_PREFIX", help="With --broker: what stands before every topic's name.")
+    ] = "",
     snapshot_key: Annotated[
         str,
         typer.Option(envvar="SLUICE_SNAPSHOT_KEY", help="Key that signed the snapshots; without it none is checked."),
@@ -226,6 +232,7 @@ def explain(
         api_url=api_url,
         key=key,
         broker=broker,
+        topic_prefix=topic_prefix,
         snapshot_key=snapshot_key,
         rules=rules,
         lang=lang,

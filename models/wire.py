@@ -43,6 +43,11 @@ class Topic(StrEnum):
     DEAD_LETTERS = "dead-letters"
 
 
+TOPIC_PREFIX_PATTERN: Final = r"^[0-9A-Za-z._\-]{0,100}$"
+"""What may stand before every topic's name, so that one broker carries several installations: Kafka's alphabet, and
+short enough for the longest name to fit its 249 characters."""
+
+
 class TopicPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How a topic is to be created; ``partitions`` 0 means "as many as the stages have"."""
 

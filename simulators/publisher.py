@@ -62,6 +62,7 @@ def publish(
             (item.transfer for item in simulate(settings)),
             rate_tps=settings.rate_tps,
             limit=settings.limit,
+            topic=settings.topic_prefix + Topic.TRANSFERS,
             progress=progress,
         )
     finally:
@@ -74,6 +75,7 @@ def publish_to(
     *,
     rate_tps: float,
     limit: int | None,
+    topic: str = Topic.TRANSFERS.value,
     progress: Callable[[int, float], None] | None = None,
 ) -> Published:
     """Send transfers by the schedule through a kafka-python producer; the key is the payer's account."""
@@ -87,7 +89,7 @@ def publish_to(
         late_s = max(late_s, -ahead_s)
         accepted = str(start_us + int(due_s * 1_000_000)).encode()
         producer.send(
-            Topic.TRANSFERS.value,
+            topic,
             key=transfer.payer.encode(),
             value=encode(as_record(transfer)),
             headers=[(ACCEPTED_HEADER, accepted)],

@@ -17,6 +17,7 @@ DEFAULT_START: Final = "2026-03-17T00:30:00Z"
 SHARED: Final = {
     "SLUICE_URL": "Base URL of Sluice's api; empty tells it nothing.",
     "CLOCK": "wall_origin_us:world_origin_us:speed; empty is the wall clock.",
+    "TOPIC_PREFIX": "Put before the name of every topic; the same for all programs of an installation.",
     "READY_FILE": "Gets the base URL once the program does its work.",
     "LOG_LEVEL": "Least level that is logged.",
 }
@@ -79,7 +80,7 @@ class BankSettings(BaseSettings):
 class SimulateSettings(BaseSettings):
     """An open-loop world written to a file or a topic. Variables: ``SLUICE_SIMULATE_*``."""
 
-    model_config = SettingsConfigDict(env_prefix="SLUICE_SIMULATE_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SLUICE_SIMULATE_", populate_by_name=True, extra="ignore")
 
     seed: int = Field(default=1, description="The same seed makes the same transfers.")
     customers: int = Field(default=10_000, ge=100, le=1_000_000, description="People in the world.")
@@ -91,6 +92,7 @@ class SimulateSettings(BaseSettings):
     banks: Names = Field(default=tuple(DEFAULT_BANKS.split(",")), description="Banks, with commas.")
     rate_tps: float = Field(default=300.0, gt=0, description="Transfers per second when publishing to a broker.")
     limit: int | None = Field(default=None, ge=1, description="End after so many transfers.")
+    topic_prefix: str = shared("TOPIC_PREFIX")
 
 
 class WorldSettings(BaseSettings):

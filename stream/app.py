@@ -62,19 +62,19 @@ def run_worker(settings: WorkerSettings) -> int:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     identify("worker")
     serve_metrics(settings.metrics_host, settings.metrics_port)
-    show_zeros()
+    show_zeros(settings)
     tune_threads()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     return asyncio.run(_Life(settings, scorer).run())
 
 
-def show_zeros() -> None:
+def show_zeros(settings: WorkerSettings) -> None:
     """Let counters with labels exist from the start, so that an alert on their growth is not blind to the first."""
     for topic in (Topic.TRANSFERS, Topic.CREDITS):
-        OFFSET_GAPS.labels(topic)
+        OFFSET_GAPS.labels(settings.on_broker(topic))
     for topic in (Topic.TRANSFERS, Topic.CREDITS, Topic.CONTROLS, Topic.MODELS):
         for fault in Fault:
-            DEAD_LETTERS.labels(topic, fault.value)
+            DEAD_LETTERS.labels(settings.on_broker(topic), fault.value)
     for band in Band:
         TRANSFERS_ASSESSED.labels(band.value)
 
@@ -92,8 +92,8 @@ class _Life:
         key = settings.snapshot_key.get_secret_value().encode()
         self._panels = Panels(self._scorer, key=key, refuse=self._quarantine)
         self._followers = [
-            Follower(settings.broker, Topic.CONTROLS, self._follow_controls),
-            Follower(settings.broker, Topic.MODELS, self._panels.follow),
+            Follower(settings.broker, settings.on_broker(Topic.CONTROLS), self._follow_controls),
+            Follower(settings.broker, settings.on_broker(Topic.MODELS), self._panels.follow),
         ]
         self._tasks: list[asyncio.Task[Any]] = []
         self._ready = False

@@ -44,10 +44,14 @@ class ScoringEngine:
         self._end = end
         self.app = create_app(settings)
         self.sender = Sender(
-            settings.broker, linger_ms=settings.linger_ms, confirm_timeout_s=settings.confirm_timeout_s, end=end
+            settings.broker,
+            linger_ms=settings.linger_ms,
+            confirm_timeout_s=settings.confirm_timeout_s,
+            end=end,
+            topic_prefix=settings.topic_prefix,
         )
         changelog = changelog_topic(settings.group)
-        self.profiles = _profiles(self.app, settings, changelog)
+        self.profiles = _profiles(self.app, settings, settings.on_broker(changelog))
         self.pulse = Pulse(limit_s=settings.confirm_timeout_s, end=end)
         self.committer = Committer(
             sender=self.sender,
@@ -87,7 +91,8 @@ class ScoringEngine:
         )
         credit = CreditStage(tools, controls=controls)
         for topic, name, stage in ((Topic.TRANSFERS, "debited", debit), (Topic.CREDITS, "assessed", credit)):
-            attach_agent(self.app, topic, Runner(name, stage, engine), limit=settings.batch_max, end=self._end)
+            runner = Runner(name, stage, engine)
+            attach_agent(self.app, settings.on_broker(topic), runner, limit=settings.batch_max, end=self._end)
 
     def _is_current(self, generation: int) -> bool:
         """Return whether records of this generation may be worked on; what waited over a rebalance may not."""

@@ -22,11 +22,12 @@ CONFIRM_TIMEOUT_S: Final = 5.0
 
 
 class Publisher:
-    """Signs a panel and sends it to ``snapshots``, then to ``models``."""
+    """Signs a panel and sends it to ``snapshots``, then to ``models``, both behind ``topic_prefix``."""
 
-    def __init__(self, producer: Producer, key: bytes) -> None:
+    def __init__(self, producer: Producer, key: bytes, *, topic_prefix: str = "") -> None:
         self._producer = producer
         self._key = key
+        self._prefix = topic_prefix
         self.published = ""
         """Version put into service last by this process."""
 
@@ -44,7 +45,7 @@ class Publisher:
         if not self._send(Topic.SNAPSHOTS, archive_key(PANEL, panel.version), record):
             log.error("not put into service: the broker did not confirm the archived copy", version=panel.version)
             return False
-        self._producer.produce(Topic.MODELS, record, PANEL.encode())
+        self._producer.produce(self._prefix + Topic.MODELS, record, PANEL.encode())
         self.published = panel.version
         SNAPSHOTS_PUBLISHED.labels(PANEL).inc()
         return True
@@ -52,7 +53,9 @@ class Publisher:
     def _send(self, topic: Topic, key: str, value: bytes) -> bool:
         """Send one record and wait, bounded, until the broker has it."""
         answers: list[bool] = []
-        self._producer.produce(topic, value, key.encode(), on_delivery=lambda error, _: answers.append(error is None))
+        self._producer.produce(
+            self._prefix + topic, value, key.encode(), on_delivery=lambda error, _: answers.append(error is None)
+        )
         self._producer.flush(CONFIRM_TIMEOUT_S)
         return answers == [True]
 

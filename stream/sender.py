@@ -78,10 +78,13 @@ class Sender:
 
     A write is in doubt after ``confirm_timeout_s``, which is shorter than the
     group's session timeout: so a worker that was given up has nothing left that
-    could land over its successor's records.
+    could land over its successor's records. Topics are named without ``topic_prefix``.
     """
 
-    def __init__(self, broker: str, *, linger_ms: float, confirm_timeout_s: float, end: End) -> None:
+    def __init__(
+        self, broker: str, *, linger_ms: float, confirm_timeout_s: float, end: End, topic_prefix: str = ""
+    ) -> None:
+        self._prefix = topic_prefix
         self._end = end
         self._timeout_s = confirm_timeout_s
         self._tickets: deque[Ticket] = deque()
@@ -117,7 +120,8 @@ class Sender:
     ) -> None:
         """Put a record into the producer's queue; a full queue ends the worker (see `MAX_UNCONFIRMED`)."""
         try:
-            self._producer.produce(topic, value, key, partition, confirmed, None, 0, headers)  # type: ignore[arg-type]
+            name = self._prefix + topic
+            self._producer.produce(name, value, key, partition, confirmed, None, 0, headers)  # type: ignore[arg-type]
         except BufferError:
             self._end(ExitCode.UNCONFIRMED, f"the producer's queue is full with {self.unconfirmed} records")
         self.unconfirmed += 1

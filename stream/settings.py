@@ -8,6 +8,8 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.wire import TOPIC_PREFIX_PATTERN
+
 
 class StreamSettings(BaseSettings):
     """What worker and trainer share."""
@@ -17,6 +19,11 @@ class StreamSettings(BaseSettings):
     broker: str = Field(description="HOST:PORT of a Kafka broker, or several with commas.")
     partitions: int = Field(default=4, ge=1, le=1024, description="Partitions of both stages; never changed later.")
     replication: int = Field(default=1, ge=1, le=5, description="Copies the broker keeps of topics made by code.")
+    topic_prefix: str = Field(
+        default="",
+        pattern=TOPIC_PREFIX_PATTERN,
+        description="Put before the name of every topic; the same for all programs of an installation.",
+    )
     group: str = Field(
         default="sluice", pattern=r"^[0-9A-Za-z_\-]{1,64}$", description="Consumer group of all workers."
     )
@@ -32,6 +39,10 @@ class StreamSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
     broker_wait_s: float = Field(default=60.0, gt=0, description="How long to wait for the broker at the start.")
     shutdown_timeout_s: float = Field(default=6.0, gt=0, description="Longest time that stopping may take.")
+
+    def on_broker(self, topic: str) -> str:
+        """Return the name that a topic has on the broker."""
+        return self.topic_prefix + topic
 
 
 class WorkerSettings(StreamSettings):

@@ -31,7 +31,13 @@ def prepare_broker(settings: StreamSettings) -> Prepared:
     try:
         wait_for_broker(settings.broker, settings.broker_wait_s)
         log.info("broker answers", broker=settings.broker)
-        ensure_topics(settings.broker, settings.partitions, replication=settings.replication, group=settings.group)
+        ensure_topics(
+            settings.broker,
+            settings.partitions,
+            replication=settings.replication,
+            group=settings.group,
+            prefix=settings.topic_prefix,
+        )
         return Prepared(ExitCode.OK, is_embedded(admin_client(settings.broker)))
     except BrokerAway as error:
         log.error("broker away", reason=str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -42,6 +43,13 @@ class BrokerAway(Exception):
     """No broker answered in time."""
 
 
+class TopicsHidden(BrokerAway):
+    """The broker created topics and does not show them: it is busy, or this client may not describe them."""
+
+    def __init__(self, topics: Collection[str]) -> None:
+        super().__init__(f"the broker created {', '.join(sorted(topics))}, but does not show them")
+
+
 def changelog_topic(group: str) -> str:
     """Return the changelog topic of the profiles of a group of workers."""
     return f"{group}-profiles-changelog"
@@ -67,20 +75,22 @@ def wait_for_broker(broker: str, timeout_s: float) -> None:
         time.sleep(0.1)
 
 
-def ensure_topics(broker: str, partitions: int, *, replication: int = 1, group: str = "sluice") -> None:
+def ensure_topics(
+    broker: str, partitions: int, *, replication: int = 1, group: str = "sluice", prefix: str = ""
+) -> None:
     """Create every topic that is missing; raise `TopicMismatch` where one has other partitions.
 
-    Covers `TOPIC_PLANS` and the changelog of ``group``. Safe to call from
+    Covers `TOPIC_PLANS` and the changelog of ``group``, each name behind ``prefix``. Safe to call from
     several programs at once. Raises `KafkaException` if the broker refuses.
     """
     admin = admin_client(broker)
     existing = _partition_counts(admin)
-    missing = [topic for topic in _wanted(partitions, replication, group) if topic.topic not in existing]
+    missing = [topic for topic in _wanted(partitions, replication, group, prefix) if topic.topic not in existing]
     if missing and is_embedded(admin):
         _touch(admin, missing)
     elif missing:
         _create(admin, missing)
-    staged = {Topic.TRANSFERS, Topic.CREDITS, Topic.ASSESSMENTS, changelog_topic(group)}
+    staged = {prefix + name for name in (Topic.TRANSFERS, Topic.CREDITS, Topic.ASSESSMENTS, changelog_topic(group))}
     for name, found in _partition_counts(admin).items():
         if name in staged and found != partitions:
             raise TopicMismatch(name, found, partitions)
@@ -91,14 +101,19 @@ def is_embedded(admin: AdminClient) -> bool:
     return str(admin.list_topics(timeout=REQUEST_TIMEOUT_S).cluster_id).startswith("mockCluster")
 
 
-def _wanted(partitions: int, replication: int, group: str) -> list[NewTopic]:
+def topic_names(group: str, prefix: str) -> list[str]:
+    """Return the names on the broker of all topics of one installation."""
+    return [prefix + name for name in (*(plan.topic for plan in TOPIC_PLANS), changelog_topic(group))]
+
+
+def _wanted(partitions: int, replication: int, group: str, prefix: str) -> list[NewTopic]:
     """Return all topics; a write counts once all copies but one have it, so that one broker may be away."""
     safe = {"min.insync.replicas": str(max(replication - 1, 1))}
     topics = [
-        NewTopic(plan.topic, plan.partitions or partitions, replication, config=safe | _config(plan))
+        NewTopic(prefix + plan.topic, plan.partitions or partitions, replication, config=safe | _config(plan))
         for plan in TOPIC_PLANS
     ]
-    topics.append(NewTopic(changelog_topic(group), partitions, replication, config=safe | COMPACTED))
+    topics.append(NewTopic(prefix + changelog_topic(group), partitions, replication, config=safe | COMPACTED))
     return topics
 
 
@@ -127,7 +142,7 @@ def _create(admin: AdminClient, topics: list[NewTopic]) -> None:
     names = {topic.topic for topic in topics}
     while not names <= _partition_counts(admin).keys():
         if time.monotonic() >= deadline:
-            raise BrokerAway(f"the broker created {sorted(names)} but does not show them")
+            raise TopicsHidden(names - _partition_counts(admin).keys())
         time.sleep(0.05)
 
 

@@ -54,7 +54,6 @@ SAVE_EVERY_S: Final = 300.0
 
 FLUSH_TIMEOUT_S: Final = 2.0
 METADATA_TIMEOUT_S: Final = 10.0
-TOPICS: Final = (Topic.VERDICTS, Topic.ASSESSMENTS)
 STATE_FILE: Final = "trainer.state"
 REPORT_FILE: Final = "shadow.json"
 
@@ -114,7 +113,10 @@ class Trainer:
         self._watch_from = self.watch.contest.champion.watch_from
         self._reader = _reader(settings.broker)
         self._producer = new_producer(settings.broker)
-        self._publisher = Publisher(self._producer, settings.snapshot_key.get_secret_value().encode())
+        key = settings.snapshot_key.get_secret_value().encode()
+        self._publisher = Publisher(self._producer, key, topic_prefix=settings.topic_prefix)
+        self._verdicts = settings.on_broker(Topic.VERDICTS)
+        self._assessments = settings.on_broker(Topic.ASSESSMENTS)
         self._quarantine = Quarantine("trainer")
         self._refit: Refit | None = None
         self._next_publish_s = time.monotonic() + settings.publish_every_s
@@ -132,12 +134,18 @@ class Trainer:
 
     def begin(self, stopping: threading.Event) -> None:
         """Read all verdicts there are before anything can count as honest for want of one; then assessments, too."""
-        verdicts, assessments = (_places(self._reader, topic, self._positions) for topic in TOPICS)
+        verdicts, assessments = self._places(self._verdicts), self._places(self._assessments)
         ends = {p.partition: self._reader.get_watermark_offsets(p, METADATA_TIMEOUT_S)[1] for p in verdicts}
         self._reader.assign(verdicts)
-        while not stopping.is_set() and not self._has_read(Topic.VERDICTS, ends):
+        while not stopping.is_set() and not self._has_read(self._verdicts, ends):
             self.take(self._read())
-        self._reader.assign(_places(self._reader, Topic.VERDICTS, self._positions) + assessments)
+        self._reader.assign(self._places(self._verdicts) + assessments)
+
+    def _places(self, topic: str) -> list[TopicPartition]:
+        """Return all partitions of a topic, each where it was read to."""
+        read = self._positions.get(topic, {})
+        found = self._reader.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic].partitions
+        return [TopicPartition(topic, number, read.get(number, OFFSET_BEGINNING)) for number in found]
 
     def _has_read(self, topic: str, ends: Mapping[int, int]) -> bool:
         read = self._positions.get(topic, {})
@@ -166,7 +174,7 @@ class Trainer:
         for record in records:
             self._positions.setdefault(record.topic, {})[record.partition] = record.offset + 1
             try:
-                if record.topic == Topic.ASSESSMENTS:
+                if record.topic == self._assessments:
                     self._note_assessment(record, assessed)
                 elif record.value is not None:
                     self._note_verdict(record, labelled)
@@ -195,7 +203,7 @@ class Trainer:
 
     def _refuse(self, record: Record, detail: str) -> None:
         key, value = self._quarantine.letter(record, Fault.MALFORMED, detail)
-        self._producer.produce(Topic.DEAD_LETTERS, value, key)
+        self._producer.produce(self._settings.on_broker(Topic.DEAD_LETTERS), value, key)
 
     def _observe(self, assessed: Sequence[Assessment]) -> None:
         if assessed:
@@ -308,10 +316,3 @@ def _reader(broker: str) -> Consumer:
             "log_level": 2,
         }
     )
-
-
-def _places(reader: Consumer, topic: str, positions: Positions) -> list[TopicPartition]:
-    """Return all partitions of a topic, each where it was read to."""
-    read = positions.get(topic, {})
-    found = reader.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic].partitions
-    return [TopicPartition(topic, number, read.get(number, OFFSET_BEGINNING)) for number in found]

@@ -230,6 +230,8 @@ def test_the_command_speaks_chinese_first_and_english(lab: Lab, decided: tuple[s
 def test_what_cannot_be_explained_is_said(lab: Lab, decided: tuple[str, str], capsys: Any) -> None:
     assert "there is no transfer nope" in refused(capsys, lab.options("nope"), NOT_EXPLAINED)
     assert "no assessment of transfer nope" in refused(capsys, lab.options("nope", broker=lab.broker), NOT_EXPLAINED)
+    elsewhere = lab.options("nope", broker=lab.broker, topic_prefix="north.")
+    assert f"north.{Topic.ASSESSMENTS}" in refused(capsys, elsewhere, NOT_EXPLAINED)
     assert "is not signed" in refused(capsys, lab.options(decided[0], snapshot_key="another"), DIFFERS)
     assert "127.0.0.1:1" in refused(capsys, lab.options(decided[0], api_url="http://127.0.0.1:1"), NOT_EXPLAINED)
     assert "401" in refused(capsys, lab.options(decided[0], key="nobody"), NOT_EXPLAINED)

@@ -19,10 +19,10 @@ from stream.broker import EmbeddedBroker
 SETTINGS = SimulateSettings(seed=2, customers=200, fraud_share=0.05, rate_tps=2_000, limit=1_000)
 
 
-def read_all(broker: str, count: int) -> list[Message]:
+def read_all(broker: str, count: int, topic_name: str = Topic.TRANSFERS) -> list[Message]:
     consumer = Consumer({"bootstrap.servers": broker, "group.id": "test", "fetch.wait.max.ms": 5, "log_level": 2})
-    topic = consumer.list_topics(Topic.TRANSFERS, timeout=60).topics[Topic.TRANSFERS]
-    consumer.assign([TopicPartition(Topic.TRANSFERS, number, OFFSET_BEGINNING) for number in topic.partitions])
+    topic = consumer.list_topics(topic_name, timeout=60).topics[topic_name]
+    consumer.assign([TopicPartition(topic_name, number, OFFSET_BEGINNING) for number in topic.partitions])
     messages: list[Message] = []
     try:
         while len(messages) < count:
@@ -87,3 +87,12 @@ def test_what_the_broker_does_not_confirm_is_not_called_published() -> None:
     transfers: list[Transfer] = [item.transfer for item, _ in zip(simulate(SETTINGS), range(3), strict=False)]
     with pytest.raises(PublishFailed, match="3 of 3"):
         publish_to(Refusing(), transfers, rate_tps=1_000_000, limit=None)
+
+
+def test_an_installation_with_a_prefix_gets_them_on_its_own_topic() -> None:
+    broker = EmbeddedBroker()
+    settings = SETTINGS.model_copy(update={"topic_prefix": "north.", "limit": 50})
+    publish(settings, broker.bootstrap)
+    assert len(read_all(broker.bootstrap, 50, f"north.{Topic.TRANSFERS}")) == 50
+    assert read_all(broker.bootstrap, 0) == []
+    broker.close()
