@@ -13,18 +13,18 @@ from simulators.controls import BLOCKS_DEBIT, JournalEntry
 from simulators.engine import Engine
 from simulators.population import Role
 
-THIRD_PARTIES: Final = frozenset({Role.OTC})
-"""Accounts whose stop is neither right nor false: dealers who took stolen money in exchange."""
-
+DEALERS: Final = frozenset({Role.OTC})
+"""Accounts of third parties who take stolen money in exchange for coins; no crook controls them."""
 
 NEVER_US: Final = 1 << 62
 
 
 class StopCounts(msgspec.Struct, kw_only=True):
-    """Accounts that protective stops have touched, each once; ``right`` means crooks controlled it.
+    """Accounts on which a protective stop became effective, each counted once, at its first.
 
-    ``false_by`` breaks the false ones down by whom they hit; ``in_history`` were
-    stopped before the live phase, for transfers of the history, and count nowhere else.
+    ``right`` ones were controlled by crooks. Of all others ``false`` were stopped in the live phase and
+    ``in_history`` before it, for transfers of the history. ``false_by`` breaks ``false`` down by whom they hit;
+    ``third_party`` of them are dealers who took stolen money in exchange.
     """
 
     right: int = 0
@@ -37,7 +37,7 @@ class StopCounts(msgspec.Struct, kw_only=True):
 class ControlWatch:
     """A mirror of the banks' control journal, read against the truth the world knows.
 
-    Stops are judged from ``live_us`` on, by the bank's stop point; until it is set none is.
+    Which phase a stop belongs to is told by the bank's stop point: the live one begins at ``live_us``.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -60,7 +60,8 @@ class ControlWatch:
                 held.pop(entry.application_id, None)
                 continue
             held[entry.application_id] = entry
-            if entry.kind == CommandKind.PROTECTIVE_STOP and entry.account not in self._judged:
+            effective = entry.kind == CommandKind.PROTECTIVE_STOP and entry.start_us
+            if effective and entry.account not in self._judged:
                 self._judged.add(entry.account)
                 self._judge(entry)
 
@@ -81,13 +82,12 @@ class ControlWatch:
         """Count the first protective stop of an account as right or false, by who controls it at that time."""
         place = self._places[entry.account]
         account = self._engine.population.accounts[place]
-        if entry.start_us < self.live_us:
-            self.stops.in_history += 1
-        elif self._engine.book.controls(place):
+        if self._engine.book.controls(place):
             self.stops.right += 1
-        elif account.role in THIRD_PARTIES:
-            self.stops.third_party += 1
+        elif entry.start_us < self.live_us:
+            self.stops.in_history += 1
         else:
             self.stops.false += 1
+            self.stops.third_party += account.role in DEALERS
             who = self._engine.describe(place)
             self.stops.false_by[who] = self.stops.false_by.get(who, 0) + 1

@@ -63,7 +63,11 @@ class Phase(StrEnum):
 
 
 class WorldStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``GET /world`` answers. Money in fen; ``stolen = stopped + cashed_out + in_flight``."""
+    """What ``GET /world`` answers. Money in fen; ``stolen = stopped + cashed_out + in_flight``.
+
+    ``false_stops`` counts the accounts that no crook controlled when a protective stop first became effective on
+    them, in the whole run; ``false_stops_per_10k_day`` is of the live phase alone, whose days ``simulated_days`` are.
+    """
 
     phase: Phase
     clock: str
@@ -299,7 +303,7 @@ class World:
             reports=self._reporter.accepted if self._reporter else 0,
             reports_failed=self._reporter.failed if self._reporter else 0,
             money_fen=self.money(),
-            false_stops=self.watch.stops.false,
+            false_stops=self.watch.stops.false + self.watch.stops.in_history,
             false_stops_per_10k_day=round(self.watch.stops.false / people_days, 2) if people_days else 0.0,
             stops=self.watch.stops,
             untold=self._untold,

@@ -75,6 +75,12 @@ PROFILES = Gauge("sluice_profiles", "Account profiles held by this worker.")
 # --- orders and banks --------------------------------------------------------
 ORDERS = Gauge("sluice_orders", "Orders by kind, state and bank.", ["kind", "state", "bank"])
 ORDER_EVENTS = Counter("sluice_order_events_total", "State changes of orders.", ["kind", "state", "bank"])
+STOP_SENT_LATENCY = Histogram(
+    "sluice_stop_sent_latency_seconds",
+    "Wall time from assessment to the sending of a protective stop to its bank.",
+    ["bank"],
+    buckets=LATENCY_BUCKETS,
+)
 STOP_CONFIRM_LATENCY = Histogram(
     "sluice_stop_confirm_latency_seconds",
     "Wall time from assessment to the bank's confirmation of a protective stop.",
@@ -178,7 +184,9 @@ WORLD_MONEY = Gauge(
     ["state"],
 )
 WORLD_TRANSFERS = Counter("sluice_world_transfers_total", "Transfers the world's banks executed.", ["kind"])
-WORLD_FALSE_STOPS = Gauge("sluice_world_false_stops", "Stops on accounts of honest customers.")
+WORLD_FALSE_STOPS = Gauge(
+    "sluice_world_false_stops", "Accounts that no crook controls on which a protective stop took effect, live phase."
+)
 WORLD_CUSTOMERS = Gauge("sluice_world_customers", "Customers living in the world.")
 WORLD_DAYS = Gauge("sluice_world_days", "Simulated days that have passed.")
 
