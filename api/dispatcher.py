@@ -178,9 +178,8 @@ class Dispatcher:
                 return known
             if over:
                 return None
-        if not errand.attempt and errand.pending.stamps.accepted_wall_us:
-            spent_s = (wall_us() - errand.pending.stamps.accepted_wall_us) / 1e6
-            metrics.STAGE_LATENCY.labels("stop_sent").observe(spent_s)
+        if not errand.attempt:
+            _observe_sending(errand.pending)
         return await self._gateway.send(command)
 
     async def _record(self, errand: _Errand, feedback: BankFeedback | None) -> None:
@@ -204,3 +203,14 @@ class Dispatcher:
             await self._transactor.database.write(
                 lambda connection: outbox.settle(connection, application_id, outcome, wall_us())
             )
+
+
+def _observe_sending(pending: Pending) -> None:
+    """Wall time from acceptance and from assessment to the sending of a protective stop; its release is none."""
+    stamps, command, now = pending.stamps, pending.command, wall_us()
+    if command.kind is not CommandKind.PROTECTIVE_STOP:
+        return
+    if stamps.accepted_wall_us:
+        metrics.STAGE_LATENCY.labels("stop_sent").observe((now - stamps.accepted_wall_us) / 1e6)
+    if stamps.assessed_wall_us:
+        metrics.STOP_SENT_LATENCY.labels(command.bank_id).observe((now - stamps.assessed_wall_us) / 1e6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from api.bank import NoAnswer, Trouble
 from api.store import outbox
@@ -152,6 +153,23 @@ async def test_a_hold_ends_only_when_the_bank_has_confirmed_the_release(tmp_path
     assert bank.in_force == {}
     assert bank.sent[-1].kind is CommandKind.PROTECTIVE_RELEASE
     assert bank.sent[-1].original_application_id == order.application_id
+
+
+async def test_the_sending_of_a_stop_is_measured_and_that_of_its_release_is_not(tmp_path: Path) -> None:
+    def counts() -> tuple[float, float]:
+        names = ("sluice_stop_sent_latency_seconds_count", "sluice_stage_latency_seconds_count")
+        labels: tuple[dict[str, str], ...] = ({"bank": "ccb"}, {"stage": "stop_sent"})
+        first, second = (REGISTRY.get_sample_value(*each) or 0.0 for each in zip(names, labels, strict=True))
+        return first, second
+
+    before = counts()
+    async with station(tmp_path, FakeBank()) as desk:
+        order = await desk.reach(await stopped(desk), "applied")
+        desk.clock.advance(order.expire_us - T0)
+        await desk.timers.round()
+        await desk.timers.round()  # the first reminded somebody of the review
+        await desk.reach(order.order_id, "expired")
+    assert counts() == (before[0] + 1, before[1] + 1)
 
 
 async def test_a_failed_release_is_retried_until_the_control_is_gone(tmp_path: Path) -> None:
