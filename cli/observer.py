@@ -8,9 +8,10 @@ from array import array
 from collections import Counter
 
 import msgspec
-import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
+from cli.latency import RecentLatencies
+from cli.quantiles import Quantiles, quantiles
 from models.risk.assessment import StageTimes
 from models.wire import Topic
 from telemetry.clock import wall_us
@@ -19,8 +20,6 @@ MAX_SAMPLES = 4_000_000
 """Latencies and ids kept (about 200 MB); later ones are counted but not kept."""
 
 POLL_TIMEOUT_S = 0.2
-LIVE_WINDOW = 2_000
-"""Latest latencies that the live view quotes."""
 
 
 class _TransferId(msgspec.Struct):
@@ -35,26 +34,11 @@ class _Seen(msgspec.Struct, tag_field="schema", tag=1):
     stages: StageTimes = StageTimes()
 
 
-class Quantiles(msgspec.Struct, frozen=True):
-    """Latency quantiles in milliseconds; ``None`` where nothing was measured."""
-
-    p50: float | None = None
-    p99: float | None = None
-    p999: float | None = None
-
-
-def quantiles(samples_us: array[float]) -> Quantiles:
-    """Return quantiles in milliseconds of latencies in microseconds."""
-    if not samples_us:
-        return Quantiles()
-    p50, p99, p999 = np.quantile(np.asarray(samples_us), (0.5, 0.99, 0.999)) / 1000
-    return Quantiles(p50=round(float(p50), 2), p99=round(float(p99), 2), p999=round(float(p999), 2))
-
-
 class Observer:
     """A consumer in a thread; ``live_from_us`` is the wall time from which latency counts."""
 
-    def __init__(self, broker: str) -> None:
+    def __init__(self, broker: str, *, topic_prefix: str = "") -> None:
+        self._topic = topic_prefix + Topic.ASSESSMENTS
         self._consumer = Consumer(
             {
                 "bootstrap.servers": broker,
@@ -72,16 +56,16 @@ class Observer:
         self.bands: Counter[str] = Counter()
         self.assessed = 0
         self.repeated = 0
+        """Assessments of transfers that had one already: a worker did again what it had not acknowledged."""
         self.unreadable = 0
         self._ids: set[str] = set()
         self._latencies = array("d")
+        self._recent = RecentLatencies()
 
     def start(self) -> None:
         """Assign every partition of the topic from its beginning and start reading."""
-        topic = self._consumer.list_topics(Topic.ASSESSMENTS, timeout=10).topics[Topic.ASSESSMENTS]
-        self._consumer.assign(
-            [TopicPartition(Topic.ASSESSMENTS, number, OFFSET_BEGINNING) for number in topic.partitions]
-        )
+        topic = self._consumer.list_topics(self._topic, timeout=10).topics[self._topic]
+        self._consumer.assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in topic.partitions])
         self._thread.start()
 
     def stop(self) -> None:
@@ -91,13 +75,13 @@ class Observer:
             self._thread.join()
         self._consumer.close()
 
-    def live_latency(self) -> Quantiles:
-        """Return quantiles of the latest latencies."""
-        return quantiles(self._latencies[-LIVE_WINDOW:])
+    def recent_latency(self) -> Quantiles:
+        """Return quantiles of the latencies since ``live_from_us`` that are of the last `cli.latency.WINDOW_S`."""
+        return self._recent.quantiles(wall_us())
 
     def latency(self) -> Quantiles:
         """Return quantiles of all latencies since ``live_from_us``."""
-        return quantiles(self._latencies)
+        return quantiles(self._latencies[:])
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -125,6 +109,8 @@ class Observer:
         if len(self._ids) < MAX_SAMPLES:
             self._ids.add(seen.transfer.transfer_id)
         accepted = seen.stages.accepted_us
-        live = self.live_from_us is not None and accepted >= self.live_from_us
-        if live and len(self._latencies) < MAX_SAMPLES:
+        if self.live_from_us is None or accepted < self.live_from_us:
+            return
+        self._recent.add(arrived, arrived - accepted)
+        if len(self._latencies) < MAX_SAMPLES:
             self._latencies.append(arrived - accepted)

@@ -13,6 +13,7 @@ import msgspec
 from cli.supervisor import Program
 from simulators.settings import DEFAULT_BANKS
 from stream.exitcodes import RESTART_CODES
+from stream.settings import StreamSettings
 
 HOST = "127.0.0.1"
 PARTITIONS = 4
@@ -84,6 +85,29 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     customers: int
     rate_tps: float
     seconds: float | None
+    guest_name: str = ""
+    """Begins the names of this run's topics and groups on a broker that is not its own; empty on one that is."""
+
+    @property
+    def topic_prefix(self) -> str:
+        """What stands before every topic's name."""
+        return f"{self.guest_name}." if self.guest_name else ""
+
+    @property
+    def worker_group(self) -> str:
+        """Consumer group of the workers."""
+        return self.guest_name or "sluice"
+
+    @property
+    def api_group(self) -> str:
+        """Consumer group of the api."""
+        return f"{self.worker_group}-api"
+
+    def stream_settings(self, broker: str) -> StreamSettings:
+        """Return how this run's programs use a broker; what is not the plan's comes from ``SLUICE_*`` variables."""
+        return StreamSettings(
+            broker=broker, partitions=PARTITIONS, topic_prefix=self.topic_prefix, group=self.worker_group
+        )
 
     @property
     def api_url(self) -> str:
@@ -126,6 +150,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             metrics_url=f"{self.api_url}/metrics",
             env={
                 "SLUICE_BROKER": broker,
+                "SLUICE_TOPIC_PREFIX": self.topic_prefix,
+                "SLUICE_GROUP": self.api_group,
                 "SLUICE_PORT": str(self.ports.api),
                 "SLUICE_DATABASE_URL": f"sqlite:///{self.folder.absolute()}/sluice.db",
                 "SLUICE_API_KEYS": self.keys.hashed(),
@@ -183,6 +209,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "SLUICE_BROKER": broker,
             "SLUICE_PARTITIONS": str(PARTITIONS),
+            "SLUICE_TOPIC_PREFIX": self.topic_prefix,
+            "SLUICE_GROUP": self.worker_group,
             "SLUICE_METRICS_PORT": str(metrics_port),
             "SLUICE_DATA_DIR": str(self.folder),
             "SLUICE_SNAPSHOT_KEY": self.keys.snapshot,

@@ -7,7 +7,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cli.observer import Observer, Quantiles
+from cli.latency import WINDOW_S
+from cli.observer import Observer
+from cli.quantiles import Quantiles
 from cli.readings import Samples, WorldReading, by_label, histogram_quantiles, total
 from models.money.types import yuan_from_fen
 
@@ -41,10 +43,14 @@ def live_view(
     world: WorldReading | None,
     observer: Observer,
     samples: Samples,
+    recent: Samples,
     addresses: list[tuple[str, str]],
     notes: list[str],
 ) -> RenderableType:
-    """Return the view of one moment: flow, orders, money, addresses."""
+    """Return the view of one moment: flow, latencies, orders, money, addresses.
+
+    ``samples`` are counted since the programs began, ``recent`` by `cli.latency.LatencyWindow`.
+    """
     money = world.money_fen if world else None
     waiting = sum(total(samples, "sluice_orders", kind="protective_stop", state=state) for state in WAITING_STATES)
     flow = [
@@ -52,9 +58,7 @@ def live_view(
         ("transfers/s", f"{world.rate_tps:,.0f}" if world else "-"),
         ("accepted / assessed", f"{total(samples, 'sluice_transfers_accepted_total'):,} / {observer.assessed:,}"),
         ("decisions", "  ".join(f"{band} {count:,}" for band, count in sorted(observer.bands.items())) or "-"),
-        ("accepted -> debited", _ms(histogram_quantiles(samples, "sluice_stage_latency_seconds", stage="debited"))),
-        ("accepted -> assessed", _ms(observer.live_latency())),
-        ("assessed -> confirmed", _ms(histogram_quantiles(samples, "sluice_stop_confirm_latency_seconds"))),
+        *latency_rows(recent, observer.recent_latency()),
         ("stops", _by(samples, "sluice_orders", "state", kind="protective_stop")),
         ("  waiting for the bank", f"{waiting:,}"),
         ("freezes", _by(samples, "sluice_orders", "state", kind="freeze")),
@@ -65,18 +69,30 @@ def live_view(
             ("  stopped", f"[green]{_money(money.stopped, money.stolen)}[/]"),
             ("  cashed out", f"[red]{_money(money.cashed_out, money.stolen)}[/]"),
             ("  still moving", _money(money.in_flight, money.stolen)),
-            ("false stops", f"{world.false_stops} ({world.false_stops_per_10k_day:.1f} per 10,000 customers a day)"),
+            ("false stops", f"{world.false_stops} ({world.stops.in_history} of them in the history)"),
+            ("  live, per 10,000 customers and day", f"{world.false_stops_per_10k_day:.1f}"),
         ]
     parts: list[RenderableType] = [Panel(_grid(flow), title="Sluice 水闸", border_style="cyan"), _grid(addresses)]
     parts += [Text(note, style="yellow") for note in notes[-5:]]
     return Group(*parts)
 
 
+def latency_rows(recent: Samples, assessed: Quantiles) -> list[tuple[str, str]]:
+    """Return a row for each stage; all are of the transfers and stops of the same `WINDOW_S` of the live phase."""
+    return [
+        ("latency", f"of the last {WINDOW_S:.0f} s, live phase only"),
+        ("  accepted -> debited", _ms(histogram_quantiles(recent, "sluice_stage_latency_seconds", stage="debited"))),
+        ("  accepted -> assessed", _ms(assessed)),
+        ("  assessed -> stop sent", _ms(histogram_quantiles(recent, "sluice_stop_sent_latency_seconds"))),
+        ("  assessed -> stop confirmed", _ms(histogram_quantiles(recent, "sluice_stop_confirm_latency_seconds"))),
+    ]
+
+
 def plain_line(world: WorldReading | None, observer: Observer) -> str:
     """Return one line of progress for an output that is no terminal."""
     if world is None:
         return "waiting for the world"
-    latency, money = observer.live_latency(), world.money_fen
+    latency, money = observer.recent_latency(), world.money_fen
     return (
         f"{world.live_s:5.0f} s  {world.rate_tps:6.0f} transfers/s  assessed {observer.assessed:,}  "
         f"stop {observer.bands['stop']:,}  {_ms(latency)}  stolen {yuan_from_fen(money.stolen)}  "

@@ -10,10 +10,9 @@ import httpx
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from cli.observer import Quantiles
+from cli.quantiles import ROUND, Quantiles
 
 TIMEOUT_S = 5.0
-ROUND = 2
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 """Samples of one program by sample name: labels and value."""
@@ -26,6 +25,16 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
     stopped: int = 0
     cashed_out: int = 0
     in_flight: int = 0
+
+
+class StopCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Accounts on which a protective stop became effective, as the world counts them (`simulators.watch`)."""
+
+    right: int = 0
+    false: int = 0
+    third_party: int = 0
+    in_history: int = 0
+    false_by: dict[str, int] = {}
 
 
 class WorldReading(msgspec.Struct, frozen=True):
@@ -41,6 +50,7 @@ class WorldReading(msgspec.Struct, frozen=True):
     money_fen: Money
     false_stops: int
     false_stops_per_10k_day: float
+    stops: StopCounts
 
 
 class Sources:

@@ -15,11 +15,13 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
+from cli.guest import NAME_PREFIX, BrokerUnfit, Guest
+from cli.latency import LatencyWindow, Pages, grown
 from cli.observer import Observer
 from cli.plan import Keys, Plan, free_ports
 from cli.progress import live_view, plain_line
-from cli.readings import Samples, Sources, by_label, histogram_quantiles, merge, since, total
-from cli.summary import Latencies, Orders, Summary, TransferCounts, summary_table
+from cli.readings import Sources, by_label, histogram_quantiles, merge, total
+from cli.summary import FalseStops, Latencies, Orders, Summary, TransferCounts, summary_table
 from cli.supervisor import NotReady, ProgramDied, Supervisor
 from cli.verify import find_breaches
 from simulators.settings import WorldSettings
@@ -64,13 +66,14 @@ class Run:
             operator_key=self._plan.keys.operator,
         )
         self._observer: Observer | None = None
-        self._before_live: Samples = {}
+        self._guest: Guest | None = None
+        self._live_pages: Pages = {}
         self._by_hand = False
 
     def execute(self) -> Summary:
         """Run until the end that was asked for, or Ctrl-C; return the summary.
 
-        Raises `ProgramDied` or `NotReady`; everything is stopped in any case.
+        Raises `BrokerUnfit`, `ProgramDied` or `NotReady`; everything is stopped in any case.
         """
         try:
             observer = self._start()
@@ -85,28 +88,45 @@ class Run:
                 self._observer.stop()
             self._supervisor.stop()
             self._sources.close()
+            if self._guest is not None and (left := self._guest.move_out()):
+                self._tell(left)
+
+    @property
+    def _shows_live(self) -> bool:
+        """Whether a view that changes in place shows notes and addresses; otherwise each is a line of its own."""
+        return self._console.is_terminal and not self._options.as_json
 
     def _note(self, text: str) -> None:
         self._notes.append(text)
-        if self._options.as_json:
-            self._console.print(text)
+        if not self._shows_live:
+            self._tell(text)
+
+    def _tell(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _start(self) -> Observer:
         plan, supervisor = self._plan, self._supervisor
         broker = self._options.broker
-        if ":" not in broker:
+        if ":" in broker:
+            self._guest = Guest(plan.stream_settings(broker), plan.api_group)
+            self._guest.move_in()
+            self._tell(f"on broker {broker}, with topics that begin with {plan.topic_prefix}")
+        else:
             self._say(f"broker ({broker})")
             broker = supervisor.start(plan.broker(broker))
         self._say("workers and trainer")
         supervisor.start_all([*plan.workers(broker), plan.trainer(broker)])
         self._say("api and banks")
         supervisor.start_all([plan.api(broker), plan.bank()])
-        self._observer = observer = Observer(broker)
+        self._observer = observer = Observer(broker, topic_prefix=plan.topic_prefix)
         observer.start()
         self._say("world: opens accounts and posts some days of history")
         supervisor.start(plan.world())
-        self._before_live = self._api_samples()
+        self._live_pages = self._pages()
         observer.live_from_us = wall_us()
+        if not self._shows_live:
+            for name, address in self._addresses():
+                self._tell(f"{name}: {address}")
         return observer
 
     def _say(self, text: str) -> None:
@@ -122,13 +142,16 @@ class Run:
             while self._going_on(PLAIN_REFRESH_S):
                 self._console.print(plain_line(self._sources.world(), observer), highlight=False, soft_wrap=True)
             return
+        window = LatencyWindow(time.monotonic(), self._live_pages)
         with Live(console=self._console, refresh_per_second=4) as live:
             while self._going_on(REFRESH_S):
+                pages = self._pages()
                 live.update(
                     live_view(
                         world=self._sources.world(),
                         observer=observer,
-                        samples=self._samples(),
+                        samples=merge(pages.values()),
+                        recent=window.note(time.monotonic(), pages),
                         addresses=self._addresses(),
                         notes=self._notes,
                     )
@@ -140,17 +163,16 @@ class Run:
         world = self._sources.world()
         return world is None or world.phase != "done"
 
-    def _samples(self) -> Samples:
+    def _pages(self) -> Pages:
+        """Return what the programs that answer say of themselves."""
         urls = [running.program.metrics_url for running in self._supervisor.running]
-        return merge(self._sources.samples(url) for url in urls if url)
-
-    def _api_samples(self) -> Samples:
-        return self._sources.samples(f"{self._plan.api_url}/metrics")
+        pages = {url: self._sources.samples(url) for url in urls if url}
+        return {url: page for url, page in pages.items() if page}
 
     def _addresses(self) -> list[tuple[str, str]]:
-        pages = [("API", f"{self._plan.api_url}/docs")]
+        pages = [("API docs", f"{self._plan.api_url}/docs")]
         pages += [
-            (running.program.name, running.program.metrics_url)
+            (f"{running.program.name} metrics", running.program.metrics_url)
             for running in self._supervisor.running
             if running.program.metrics_url
         ]
@@ -177,7 +199,8 @@ class Run:
         world = self._sources.world()
         if world is None:
             raise NotReady("world", 0.0, self._supervisor.find("world").tail())
-        samples, running = self._samples(), self._supervisor.running
+        pages, running = self._pages(), self._supervisor.running
+        samples, live = merge(pages.values()), grown(self._live_pages, pages)
         return Summary(
             broker=self._options.broker,
             seconds=round(world.live_s, 1),
@@ -186,19 +209,21 @@ class Run:
                 assessed=stats["transfers"]["assessed"],
                 duplicate=total(samples, "sluice_transfers_duplicate_total"),
                 dead=total(samples, "sluice_dead_letters_total"),
+                repeated=observer.repeated,
             ),
             rate_tps=world.rate_tps,
             bands=dict(observer.bands),
             stop_band=by_label(samples, "sluice_stop_band_total", "outcome"),
             latency_ms=Latencies(
                 accept_to_assess=observer.latency(),
-                assess_to_stop_confirmed=histogram_quantiles(
-                    since(self._before_live, self._api_samples()), "sluice_stop_confirm_latency_seconds"
-                ),
+                assess_to_stop_sent=histogram_quantiles(live, "sluice_stop_sent_latency_seconds"),
+                assess_to_stop_confirmed=histogram_quantiles(live, "sluice_stop_confirm_latency_seconds"),
             ),
             orders=Orders(**{kind: stats["orders"].get(kind, {}) for kind in Orders.__struct_fields__}),
             money_fen=world.money_fen,
             false_stops=world.false_stops,
+            false_stops_by=FalseStops.of(world.stops),
+            false_stops_per_10k_day=world.false_stops_per_10k_day,
             customers=world.customers,
             simulated_days=world.simulated_days,
             restarts={each.program.name: each.restarts for each in running if each.restarts},
@@ -212,8 +237,10 @@ def _plan(options: UpOptions) -> Plan:
     settings = WorldSettings(
         seed=options.seed, customers=options.customers, rate_tps=options.rate_tps, seconds=options.seconds
     )
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     return Plan(
-        folder=Path(".run") / f"up-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
+        folder=Path(".run") / f"up-{name}",
+        guest_name=f"{NAME_PREFIX}{name}" if ":" in options.broker else "",
         ports=free_ports(options.workers),
         keys=Keys.generate(),
         clock=format_clock(derive_clock(settings, wall_us())),
@@ -235,8 +262,8 @@ def run_up(options: UpOptions) -> int:
     run = Run(options, console)
     try:
         summary = run.execute()
-    except (ProgramDied, NotReady) as error:
-        console.print(f"[bold red]{error}[/]", highlight=False)
+    except (BrokerUnfit, ProgramDied, NotReady) as error:
+        console.print(str(error), style="bold red", markup=False, highlight=False, soft_wrap=True)
         return EXIT_DIED
     except KeyboardInterrupt:
         console.print("stopped")

@@ -16,6 +16,7 @@ import pytest
 from confluent_kafka import Producer
 
 from models.wire import Topic
+from stream.broker import EmbeddedBroker
 from tests.conftest import require
 
 pytestmark = pytest.mark.slow
@@ -35,10 +36,11 @@ POISONED = (Topic.TRANSFERS, Topic.CREDITS, Topic.ASSESSMENTS, Topic.VERDICTS, T
 class Up:
     """A ``sluice up`` in a process of its own, in a folder of its own."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, as_json: bool = True) -> None:
         self._folder = folder
+        form = ["--json"] if as_json else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "up", "--json", "--customers", "2000", "--rate", "100", *arguments],
+            [sys.executable, "-m", "cli.main", "up", *form, "--customers", "2000", "--rate", "100", *arguments],
             cwd=folder,
             env={
                 **os.environ,
@@ -72,11 +74,15 @@ class Up:
         self.process.kill()
         return self.process.communicate()[1][-4000:]
 
-    def result(self, timeout_s: float = WAIT_S) -> dict[str, Any]:
-        """Wait for its end and return the summary."""
+    def output(self, timeout_s: float = WAIT_S) -> tuple[str, str]:
+        """Wait for its end; return what it wrote to stdout and to stderr."""
         out, errors = self.process.communicate(timeout=timeout_s)
         assert self.process.returncode == 0, f"{errors[-4000:]}\n{out}"
-        summary: dict[str, Any] = json.loads(out)
+        return out, errors
+
+    def result(self, timeout_s: float = WAIT_S) -> dict[str, Any]:
+        """Wait for its end and return the summary."""
+        summary: dict[str, Any] = json.loads(self.output(timeout_s)[0])
         return summary
 
 
@@ -117,6 +123,40 @@ def test_poison_in_every_topic_goes_to_dead_letters_and_nothing_dies(folder: Pat
     assert summary["transfers"]["dead"] >= len(POISON) * 2
     assert not summary["restarts"]
     assert {"broker", "api", "worker-1"} <= before.keys()
+
+
+def check_addresses(text: str) -> None:
+    """Check that addresses stand in lines of their own, whole."""
+    lines = text.splitlines()
+    assert [line for line in lines if line.startswith("API docs: http://127.0.0.1:") and line.endswith("/docs")]
+    for name in ("worker-1", "trainer", "api", "bank", "world"):
+        assert [line for line in lines if line.startswith(f"{name} metrics: http://") and line.endswith("/metrics")]
+    assert [line for line in lines if line.startswith("logs: ")]
+
+
+def test_on_a_broker_that_runs_already_one_run_after_the_other(folder: Path) -> None:
+    broker = EmbeddedBroker()
+    arguments = ("--seconds", str(SECONDS), "--broker", broker.bootstrap)
+    try:
+        out, errors = Up(folder, *arguments).output()
+        summary = json.loads(out)
+        check_summary(summary)
+        check_addresses(errors)
+        told, _ = Up(folder, *arguments, as_json=False).output()
+    finally:
+        broker.close()
+    check_addresses(told)
+    reconciled = next(line for line in told.splitlines() if "reconciled" in line)
+    assert "yes" in reconciled
+    assert told.count("with topics that begin with sluice-up-") == 1
+
+
+def test_without_a_broker_nothing_is_started(folder: Path) -> None:
+    up = Up(folder, "--broker", "127.0.0.1:1")
+    out, errors = up.process.communicate(timeout=WAIT_S)
+    assert (up.process.returncode, out) == (1, "")
+    assert "start it, or correct --broker HOST:PORT" in errors
+    assert not up.programs()
 
 
 def test_on_a_real_kafka(folder: Path) -> None:
