@@ -158,12 +158,10 @@ def backtest(
         raise typer.BadParameter("give either --selective or --no-labels")
     try:
         span_us(labels_delay)
-        reported_after_us = span_us(report_delay)
+        told_us = span_us(report_delay)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    selection = Selection(
-        alerted_budget=alert_budget, sampled=sampled, reported=reported, reported_after_us=reported_after_us
-    )
+    selection = Selection(alerted_budget=alert_budget, sampled=sampled, reported=reported, reported_after_us=told_us)
     sys.exit(
         backtest_files(
             files,
