@@ -3,7 +3,8 @@
 Rivals are judged by log loss on labels that neither side has learned, each
 label once, before the learner gets it. A challenger is promoted only if it was
 no worse; a champion that is clearly worse than the last good panel loses its
-place. No clock, no I/O; all figures are sums, so a contest can be saved and go on.
+place. The last good panel stays what it is until a champion has beaten it, so
+that many small losses add up and are seen. No clock, no I/O; a contest can be saved and go on.
 """
 
 from __future__ import annotations
@@ -60,9 +61,11 @@ class ContestSettings(msgspec.Struct, frozen=True, kw_only=True):
     longest_trial_us: int = 14 * DAY_US
     """A challenger without that evidence by then is rejected; the learner will make another."""
     clearly: float = 2.0
-    """Standard errors by which a champion must be worse to fall back,"""
+    """Standard errors by which a champion must be worse to fall back, or better to be the last good one itself,"""
     harm: float = 0.1
-    """and by what share its loss must be higher: a difference that matters, not only one that shows."""
+    """and by what share its loss must be higher to fall back: a difference that matters, not only one that shows."""
+    horizon_frauds: int = 100
+    """Champion and last good panel are compared on labels since the latest so many frauds: five looks' worth."""
 
 
 DEFAULT_CONTEST: Final = ContestSettings()
@@ -76,6 +79,10 @@ class Evidence(msgspec.Struct):
     """How many transfers each label stands for."""
     champion: list[float] = []
     rival: list[float] = []
+    new_frauds: int = 0
+    """Labelled frauds since the last look,"""
+    new_honest: int = 0
+    """and labelled honest transfers."""
 
     def add(self, champion: Floats, rival: Floats, fraud: Bools, weights: Floats) -> None:
         """Take both logits (n) of labelled transfers, and how many transfers each stands for."""
@@ -83,15 +90,26 @@ class Evidence(msgspec.Struct):
         self.weight += weights.tolist()
         self.champion += champion.tolist()
         self.rival += rival.tolist()
+        found = int(fraud.sum())
+        self.new_frauds += found
+        self.new_honest += len(fraud) - found
         if len(self.fraud) > LABELS_KEPT:
             self._thin()
+
+    def looked(self, horizon_frauds: int) -> None:
+        """Note a look that decided nothing; forget what is older than the latest ``horizon_frauds`` frauds."""
+        self.new_frauds = self.new_honest = 0
+        fraud = np.array(self.fraud, bool)
+        self._keep(np.cumsum(fraud) > int(fraud.sum()) - horizon_frauds)
 
     def _thin(self) -> None:
         """Keep every second honest label, which then stands for two."""
         fraud = np.array(self.fraud)
-        kept = fraud | (np.cumsum(~fraud) % 2 == 1)
-        weights = np.where(fraud, 1.0, 2.0) * np.array(self.weight)
-        self.fraud, self.weight = fraud[kept].tolist(), weights[kept].tolist()
+        self.weight = (np.where(fraud, 1.0, 2.0) * np.array(self.weight)).tolist()
+        self._keep(fraud | (np.cumsum(~fraud) % 2 == 1))
+
+    def _keep(self, kept: Bools) -> None:
+        self.fraud, self.weight = np.array(self.fraud)[kept].tolist(), np.array(self.weight)[kept].tolist()
         self.champion, self.rival = np.array(self.champion)[kept].tolist(), np.array(self.rival)[kept].tolist()
 
     @property
@@ -181,8 +199,7 @@ class Contest:
         the panel without them stays as the last good one.
         """
         if self.champion.forest is None and not self.apart:
-            self._enter(Role.LAST_GOOD, self.champion)
-            self.champion = panel
+            self._succeed(panel)
         else:
             self.challenge(panel, at_us)
 
@@ -232,19 +249,34 @@ class Contest:
         self.rivals.pop(role, None)
         self.evidence.pop(role, None)
 
+    def _succeed(self, panel: TrainedPanel) -> None:
+        """Put a panel into service; the last good one stays, or is the old champion where there is none."""
+        self._enter(Role.LAST_GOOD, self.rivals.get(Role.LAST_GOOD, self.champion))
+        self.champion = panel
+
     def _enough(self, role: Role) -> bool:
-        found = self.evidence.get(role)
-        return found is not None and found.frauds >= self._settings.frauds and found.honest >= self._settings.honest
+        found, settings = self.evidence.get(role), self._settings
+        return found is not None and found.new_frauds >= settings.frauds and found.new_honest >= settings.honest
 
     def _guarded(self) -> Outcome | None:
-        """Fall back to the last good panel if the champion is clearly worse; else the champion is the last good one."""
+        """Fall back to the last good panel if the champion is clearly worse; let it be that one if clearly better.
+
+        Anything between leaves the last good panel as it is: if each champion that is
+        not much worse took its place, quality could slide away in many small steps.
+        """
         if not self._enough(Role.LAST_GOOD):
             return None
-        gap, settings = self.evidence[Role.LAST_GOOD].verdict(), self._settings
-        worse = -gap.mean > settings.harm * gap.rival_loss and -gap.mean > settings.clearly * gap.error
-        if not worse:
+        evidence, settings = self.evidence[Role.LAST_GOOD], self._settings
+        gap = evidence.verdict()
+        if -gap.mean > max(settings.harm * gap.rival_loss, settings.clearly * gap.error):
+            return self._fall_back()
+        if gap.mean > settings.clearly * gap.error:
             self._enter(Role.LAST_GOOD, self.champion)
-            return None
+        else:
+            evidence.looked(settings.horizon_frauds)
+        return None
+
+    def _fall_back(self) -> Outcome:
         self.champion = self.rivals[Role.LAST_GOOD]
         self._leave(Role.LAST_GOOD)
         self._leave(Role.CHALLENGER)
@@ -262,8 +294,8 @@ class Contest:
         self._leave(Role.CHALLENGER)
         if not (enough and better):
             return Outcome.REJECTED
-        self._enter(Role.LAST_GOOD, self.champion)
-        self.champion, self.apart = challenger, False
+        self._succeed(challenger)
+        self.apart = False
         return Outcome.PROMOTED
 
 

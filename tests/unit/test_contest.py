@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import numpy as np
 import pytest
@@ -117,7 +119,7 @@ def test_after_a_fall_back_only_a_won_trial_brings_the_learner_back(
     assert (contest.champion, contest.apart) == (good, False)
 
 
-def test_a_champion_that_holds_becomes_the_last_good_one(treeless: TrainedPanel, good: TrainedPanel) -> None:
+def test_a_champion_that_wins_clearly_becomes_the_last_good_one(treeless: TrainedPanel, good: TrainedPanel) -> None:
     contest = Contest(treeless, settings=LIMITS)
     contest.refitted(good, 0)
     assert judged(contest, 600) is None
@@ -131,6 +133,65 @@ def test_a_champion_like_the_last_good_one_never_falls_back(good: TrainedPanel) 
     for seed in range(30, 40):
         assert judged(contest, 600, seed=seed) is None
     assert contest.champion is good
+
+
+def slid(good: TrainedPanel, steps: int) -> TrainedPanel:
+    """Return a panel whose trees count for less with each step and whose taste for noise grows: 3 % of the way."""
+    rng = np.random.default_rng(5)
+    noise = msgspec.structs.replace(good.state.linear, weights=rng.normal(size=len(good.state.linear.weights)) / 3)
+    share = 0.03 * steps
+    blend = msgspec.structs.replace(good.state.blend, weights=np.array([0.0, share, 1.0 - share]))
+    return panel_from_state(msgspec.structs.replace(good.state, linear=noise, blend=blend))
+
+
+def loss(panel: TrainedPanel) -> float:
+    features, fraud = made_up(20_000, seed=77)
+    return gap_of(np.zeros(len(fraud)), logits(panel, features), fraud, np.ones(len(fraud))).rival_loss
+
+
+def test_a_slide_in_many_small_steps_is_seen(good: TrainedPanel) -> None:
+    """No step is worse by a tenth than the one before, so that comparing neighbours would see nothing."""
+    steps = [slid(good, number) for number in range(1, 16)]
+    losses = [loss(panel) for panel in (good, *steps)]
+    assert max(later / before for before, later in pairwise(losses)) < 1.0 + LIMITS.harm
+    contest = Contest(good, settings=LIMITS)
+    contest._enter(Role.LAST_GOOD, good)
+    outcomes = []
+    for number, panel in enumerate(steps):
+        contest.follow(panel)
+        outcomes += [judged(contest, 600, seed=200 + number)]
+        if contest.apart:
+            break
+    assert outcomes[-1] is Outcome.FELL_BACK
+    assert contest.champion is good
+    assert losses[len(outcomes)] < 1.5 * losses[0], "seen before half of the quality is gone"
+
+
+def test_a_slide_after_a_long_good_time_is_seen_as_soon(good: TrainedPanel) -> None:
+    contest = Contest(good, settings=LIMITS)
+    contest._enter(Role.LAST_GOOD, good)
+    for seed in range(300, 320):
+        judged(contest, 600, seed=seed)
+    evidence = contest.evidence[Role.LAST_GOOD]
+    assert LIMITS.horizon_frauds <= evidence.frauds <= LIMITS.horizon_frauds + LIMITS.frauds
+    contest.follow(slid(good, 15))
+    outcomes = [judged(contest, 600, seed=320 + number) for number in range(4)]
+    assert Outcome.FELL_BACK in outcomes
+
+
+def test_neither_a_draw_nor_a_promotion_moves_the_last_good_one(good: TrainedPanel) -> None:
+    contest = Contest(good, settings=LIMITS)
+    contest._enter(Role.LAST_GOOD, good)
+    alike = slid(good, 1)
+    contest.follow(alike)
+    assert judged(contest, 600) is None
+    assert contest.rivals[Role.LAST_GOOD] is good
+    again = slid(good, 1)
+    contest.challenge(again, 0)
+    assert judged(contest, 600) is Outcome.PROMOTED, "no worse than the champion"
+    assert contest.champion is again
+    assert contest.rivals[Role.LAST_GOOD] is good
+    assert contest.evidence[Role.LAST_GOOD].frauds == 0, "another champion, another comparison"
 
 
 def test_while_on_trial_online_learning_reaches_both_but_not_the_trees(good: TrainedPanel, bad: TrainedPanel) -> None:
