@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from models.risk.learning.learner import DEFAULT_LEARNING, Health, Learner, LearnerSettings
+from models.risk.learning.trials import ForestTrials
 from models.risk.panel import TrainedPanel, panel_from_state
 from models.risk.snapshot import PanelState
 from simulators.labels import Floats, LabelQueue, Labels
@@ -76,7 +77,7 @@ class Student:
     def __init__(self, settings: LearningSettings, refitter: Refitter) -> None:
         self._labelled = settings.labelled
         self._refitter = refitter
-        self._learner = Learner(seed=settings.seed, settings=settings.learning)
+        self._learner = Learner(seed=settings.seed, settings=settings.learning, trials=ForestTrials())
         self._labels, self._reports = LabelQueue(), LabelQueue()
         self._row = 0
         self._cpu_ns = 0

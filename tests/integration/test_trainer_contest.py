@@ -14,6 +14,7 @@ from models.risk.columns import RULE_RISK
 from models.risk.contest import Role
 from models.risk.learning.boosting import DEFAULT_BOOSTING, grow
 from models.risk.learning.learner import Learner
+from models.risk.learning.trials import TRIAL_FRAUDS
 from models.risk.panel import TrainedPanel, panel_from_snapshot
 from models.risk.rules.settings import DEFAULT_RULES
 from models.risk.snapshot import ForestState
@@ -194,6 +195,21 @@ def test_labels_tell_the_precision_of_both(
     assert figures.champion_stops == stopped.sum() > 0
     assert figures.champion_precision == pytest.approx(fraud[stopped].mean())
     assert all(each.label for each in figures.only_champion)
+
+
+@pytest.mark.usefixtures("champion")
+def test_only_the_contest_takes_trees_on_trial_out_again(bench: Bench, labelled: Labelled, bad: ForestState) -> None:
+    """Frauds enough for any judge, but too few honest labels for the contest: the bad trees stay on trial."""
+    bench.trainer.adopt(bad)
+    labelled.verdicts(150, seed=41, fraud_share=0.5)
+    bench.trainer.publish()
+    contest = bench.trainer.watch.contest
+    assert contest.evidence[Role.CHALLENGER].frauds > 3 * TRIAL_FRAUDS
+    assert forest_of(contest.rivals[Role.CHALLENGER]) == forest_of(bench.trainer.learner.panel()) == bad.version
+    assert bench.trainer.learner.health().fallbacks == 0
+    labelled.until(lambda: not contest.on_trial, seed=600)
+    assert bench.trainer.learner.health().fallbacks == 1
+    assert forest_of(bench.trainer.learner.panel()) == forest_of(contest.champion) != bad.version
 
 
 @pytest.mark.usefixtures("champion")

@@ -124,13 +124,25 @@ def test_new_trees_that_lose_to_the_last_good_ones_are_taken_out():
     good_forest = grow(good_rows, good, np.ones(3_000), seed=1, settings=SMALL.boosting)
     bad_forest = grow(bad_rows, bad, np.ones(3_000), seed=1, settings=SMALL.boosting)
     fresh, fraud = made_up(1_000, seed=13)
-    for new, kept in ((bad_forest, good_forest), (good_forest, good_forest)):
+    for new, back in ((bad_forest, good_forest), (good_forest, None)):
         trials = ForestTrials()
-        trials.adopt(good_forest)
-        trials.adopt(new)
-        fell_back = trials.judge(fresh, Forest(new).score(fresh), fraud, np.ones(1_000))
-        assert trials.champion is kept
-        assert fell_back == (new is bad_forest) == bool(trials.fallbacks)
+        trials.begin(good_forest)
+        assert trials.judge(fresh, Forest(new).score(fresh), fraud, np.ones(1_000)) is back
+        assert trials.judge(fresh, Forest(bad_forest).score(fresh), fraud, np.ones(1_000)) is None, "judged once"
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_learner_swaps_trees_by_itself_only_if_it_was_given_a_judge(alone: bool):
+    learner = Learner(seed=1, settings=SMALL, trials=ForestTrials() if alone else None)
+    forests = {}
+    for flip in (False, True):
+        rows, fraud = made_up(3_000, seed=12, flip=flip)
+        forests[flip] = grow(rows, fraud, np.ones(3_000), seed=1, settings=SMALL.boosting)
+        learner.adopt(forests[flip])
+    fresh, fraud = made_up(1_000, seed=13)
+    learner.learn(fresh, fraud, np.ones(1_000))
+    assert learner.state().forest is forests[not alone]
+    assert learner.health().fallbacks == alone
 
 
 def test_worse_needs_evidence():

@@ -90,16 +90,23 @@ class RefitJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Learner:
-    """Learns from every transfer without labels, and from every label at once and again on a schedule."""
+    """Learns from every transfer without labels, and from every label at once and again on a schedule.
 
-    def __init__(self, *, seed: int, settings: LearnerSettings = DEFAULT_LEARNING) -> None:
+    ``trials`` judges new trees for a learner on its own; without it only its owner
+    takes trees out again (`fall_back`), as the contest of panels in the trainer does.
+    """
+
+    def __init__(
+        self, *, seed: int, settings: LearnerSettings = DEFAULT_LEARNING, trials: ForestTrials | None = None
+    ) -> None:
         width = len(FEATURE_NAMES)
         self._seed, self._settings = seed, settings
         self._novelty = NoveltyLearner(seed=seed)
         self._linear = OnlineLinear(width)
         self._history = History(width, seed=seed, frauds=settings.max_frauds, honest=settings.max_honest)
         self._trials = MemberTrials()
-        self._forests = ForestTrials()
+        self._forest: ForestState | None = None
+        self._forest_trials, self._fallbacks = trials, 0
         self._inputs, self._errors = InputDrift(width), ErrorDrift()
         self._panel: TrainedPanel | None = None
         self._frauds = self._honest = self._observed = self._refits = 0
@@ -155,14 +162,16 @@ class Learner:
         )
 
     def adopt(self, forest: ForestState) -> None:
-        """Put fitted trees into service; the present ones stay on trial beside them as the last good ones."""
-        self._forests.adopt(forest)
+        """Put fitted trees into service."""
+        if self._forest_trials is not None:
+            self._forest_trials.begin(self._forest)
+        self._forest = forest
         self._inputs.set_reference()
         self._refresh_blend()
 
     def fall_back(self, forest: ForestState | None) -> None:
         """Put earlier trees back into service, or none, because the present ones lost on live traffic."""
-        self._forests.fall_back(forest)
+        self._forest, self._fallbacks = forest, self._fallbacks + 1
         self._refresh_blend()
 
     def refit(self, now_us: int) -> None:
@@ -177,7 +186,7 @@ class Learner:
             width=len(FEATURE_NAMES),
             novelty=self._novelty.freeze(),
             linear=linear,
-            forest=self._forests.champion,
+            forest=self._forest,
             blend=self._blend,
             usual=self._linear.usual() if linear is None else None,
         )
@@ -197,7 +206,7 @@ class Learner:
     def state_bytes(self) -> bytes:
         """Return everything needed to go on from here (up to some 60 MB, mostly the labelled history).
 
-        Only drift windows, and the trial of new trees against the last good ones, begin anew.
+        Only drift windows begin anew.
         """
         counters = {name: getattr(self, name) for name in COUNTERS}
         state: Plain = {
@@ -212,13 +221,16 @@ class Learner:
             "frauds": self._history.frauds.dump(),
             "honest": self._history.honest.dump(),
             "trials": self._trials.dump(),
-            "fallbacks": self._forests.fallbacks,
+            "fallbacks": self._fallbacks,
         }
         return encode_plain(state)
 
     @classmethod
     def restore(cls, raw: bytes) -> Learner:
-        """Return the learner of `state_bytes`; raise `CheckpointError` for bytes of another feature set or format."""
+        """Return the learner of `state_bytes`; raise `CheckpointError` for bytes of another feature set or format.
+
+        It has no trials of its own.
+        """
         state = decode_plain(raw)
         if (state.get("format"), state.get("feature_set")) != (CHECKPOINT_FORMAT, FEATURE_SET):
             raise CheckpointError(f"state of feature set {state.get('feature_set')!r}, not of {FEATURE_SET!r}")
@@ -230,7 +242,7 @@ class Learner:
         learner._history.frauds.load(state["frauds"])
         learner._history.honest.load(state["honest"])
         learner._trials.load(state["trials"])
-        learner._forests.champion, learner._forests.fallbacks = panel.forest, state["fallbacks"]
+        learner._forest, learner._fallbacks = panel.forest, state["fallbacks"]
         learner._blend = panel.blend
         for name, value in state["counters"].items():
             setattr(learner, name, value)
@@ -242,7 +254,7 @@ class Learner:
         return Health(
             alarms={"inputs": self._inputs.alarm, **self._errors.alarms},
             shifted_features=tuple(FEATURE_NAMES[column] for column in self._inputs.shifted),
-            fallbacks=self._forests.fallbacks,
+            fallbacks=self._fallbacks,
             refits=self._refits,
             learned={"fraud": self._frauds, "honest": self._honest},
             blend={**weights, "intercept": self._blend.intercept},
@@ -263,16 +275,22 @@ class Learner:
         logits = TrainedPanel(self.state(), version="on trial").members(rows, rows[:, RULE_RISK]).logits
         self._trials.add(logits, labels, shares)
         self._errors.learn(sigmoid(blend_logits(logits, self._blend.weights, self._blend.intercept)), labels)
-        self._forests.judge(rows, logits[:, 2], labels, shares)
+        self._judge_trees(rows, logits[:, 2], labels, shares)
         if self._trials.due():
             self._refresh_blend()
+
+    def _judge_trees(self, rows: Floats, margins: Floats, fraud: Bools, weights: Floats) -> None:
+        trials = self._forest_trials
+        back = None if trials is None else trials.judge(rows, margins, fraud, weights)
+        if back is not None:
+            self._forest, self._fallbacks = back, self._fallbacks + 1
 
     def _prior(self) -> Floats:
         settings = self._settings
         return prior_weights(
             self._frauds,
             linear=settings.use_linear and self._linear.learned > 0,
-            forest=self._forests.champion is not None,
+            forest=self._forest is not None,
         )
 
     def _refresh_blend(self) -> None:

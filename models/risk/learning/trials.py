@@ -105,43 +105,37 @@ class MemberTrials:
 
 
 class ForestTrials:
-    """The trees in service, the last good ones, and the losses of both on labels neither has learned."""
+    """New trees that serve already against those they replaced: the losses of both on labels neither has learned.
+
+    For a learner on its own, as in a back-test. Where a contest of panels decides
+    (`models.risk.contest`), no learner may have one: two judges would undo each other's work.
+    """
 
     def __init__(self) -> None:
-        self.champion: ForestState | None = None
-        self.fallbacks = 0
-        self._last_good: ForestState | None = None
+        self._replaced: ForestState | None = None
         self._rival: Forest | None = None
         self._differences: list[tuple[float, float]] = []
         self._frauds = 0
 
-    def adopt(self, forest: ForestState) -> None:
-        """Take new trees into service on trial against the present ones."""
-        self._last_good = self.champion
-        self._rival = Forest(self.champion) if self.champion is not None else None
-        self.champion = forest
+    def begin(self, replaced: ForestState | None) -> None:
+        """Compare the trees in service from now on with those they replaced; with none there is nothing to judge."""
+        self._replaced = replaced
+        self._rival = Forest(replaced) if replaced is not None else None
         self._differences, self._frauds = [], 0
 
-    def fall_back(self, forest: ForestState | None) -> None:
-        """Take other trees, or none, into service for good; whatever was on trial ends."""
-        self.champion, self.fallbacks = forest, self.fallbacks + 1
-        self._last_good, self._rival, self._differences = None, None, []
-
-    def judge(self, rows: Floats, margins: Floats, fraud: Bools, weights: Floats) -> bool:
-        """Compare log losses on newly labelled rows; return True if the last good trees came back."""
+    def judge(self, rows: Floats, margins: Floats, fraud: Bools, weights: Floats) -> ForestState | None:
+        """Compare log losses on newly labelled rows; return the replaced trees if they must come back."""
         if self._rival is None:
-            return False
+            return None
         gap = log_loss(margins, fraud) - log_loss(self._rival.score(rows), fraud)
         self._differences += list(zip(gap.tolist(), weights.tolist(), strict=True))
         self._frauds += int(fraud.sum())
         if self._frauds < TRIAL_FRAUDS:
-            return False
+            return None
         gaps, shares = np.array(self._differences).T
-        worse = is_worse(gaps, shares)
-        if worse:
-            self.champion, self.fallbacks = self._last_good, self.fallbacks + 1
-        self._last_good, self._rival, self._differences = None, None, []
-        return worse
+        back = self._replaced if is_worse(gaps, shares) else None
+        self.begin(None)
+        return back
 
 
 def log_loss(margins: Floats, fraud: Bools) -> Floats:
