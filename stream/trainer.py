@@ -65,7 +65,10 @@ Labelled = tuple[tuple[float, ...], bool, float]
 
 
 def run_trainer(settings: TrainerSettings) -> int:
-    """Run the trainer until SIGTERM or SIGINT; return an exit code of `stream.exitcodes`."""
+    """Run the trainer until SIGTERM or SIGINT; return an exit code of `stream.exitcodes`.
+
+    SIGUSR1 is an operator's word that the inputs of today are normal: it ends the alarm on inputs.
+    """
     configure_logging("trainer", settings.log_level)
     quiet_engine()
     os.nice(settings.niceness)
@@ -80,16 +83,17 @@ def run_trainer(settings: TrainerSettings) -> int:
     code, _ = prepare_broker(settings)
     if code is not ExitCode.OK:
         return code
-    stopping = threading.Event()
+    stopping, accepting = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    signal.signal(signal.SIGUSR1, lambda *_: accepting.set())
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     serve_metrics(settings.metrics_host, settings.metrics_port)
     identify("trainer")
     try:
         trainer = Trainer(settings, clock=parse_clock(settings.clock), rules=rules)
         announce_ready(settings.ready_file, "trainer")
-        trainer.run(stopping)
+        trainer.run(stopping, accepting)
     except KafkaException as error:
         log.error("the broker has gone", reason=str(error))
         return ExitCode.BROKER_AWAY
@@ -121,13 +125,17 @@ class Trainer:
         self._refit: Refit | None = None
         self._next_publish_s = time.monotonic() + settings.publish_every_s
         self._next_save_s = time.monotonic() + SAVE_EVERY_S
+        self._show_alarms()
         log.info("trainer begins", restored=restored is not None, features=FEATURE_SET)
 
-    def run(self, stopping: threading.Event) -> None:
-        """Work until told to stop, then save."""
+    def run(self, stopping: threading.Event, accepting: threading.Event) -> None:
+        """Work until told to stop, then save; take the inputs for normal when told so."""
         self.begin(stopping)
         while not stopping.is_set():
             self.step()
+            if accepting.is_set():
+                accepting.clear()
+                self.accept_inputs()
         self.save()
         self._producer.flush(FLUSH_TIMEOUT_S)
         self._reader.close()
@@ -260,9 +268,18 @@ class Trainer:
             self._watch_from = threshold
         contest.watch_from(self._watch_from)
         self._publisher.publish(contest.champion)
+        self._show_alarms()
+        self.watch.tell(self._settings.data_dir / REPORT_FILE, self._clock.now_us())
+
+    def _show_alarms(self) -> None:
         for name, on in self.learner.health().alarms.items():
             DRIFT_ALARM.labels(name).set(on)
-        self.watch.tell(self._settings.data_dir / REPORT_FILE, self._clock.now_us())
+
+    def accept_inputs(self) -> None:
+        """Compare inputs with those of today from now on; say what had shifted."""
+        log.warning("inputs accepted as normal", shifted=self.learner.health().shifted_features)
+        self.learner.accept_inputs()
+        self.publish()
 
     def save(self) -> None:
         """Save learner, labels and positions in one file, all of it or nothing."""

@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from river import drift as river_drift
 
+from models.risk.learning.checkpoint import Plain
+from models.risk.learning.trials import Ring
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
@@ -22,6 +25,9 @@ WINDOW_ROWS: Final = 2_000
 SAMPLE_EVERY: Final = 4
 CHECK_ROWS: Final = 500
 """Sampled rows between two looks at the inputs."""
+
+POSITIONS: Final = ("offset", "held", "renew_at", "checked_at")
+"""Plain values of the watch on inputs that its state holds."""
 
 ADWIN_DELTA: Final = 0.002
 ALARM_EXAMPLES: Final = 500
@@ -41,14 +47,23 @@ def stability_index(expected: Floats, actual: Floats) -> Floats:
 
 
 class InputDrift:
-    """Compares the latest `WINDOW_ROWS` sampled transfers with those the trees learned from."""
+    """Compares the latest `WINDOW_ROWS` sampled transfers with a reference of as many earlier ones.
+
+    The first full window is the first reference. Until trees are fitted it is renewed
+    whenever twice as many transfers have been seen: profiles that fill make a young stream
+    shift by itself, the less the older it is. A shift shows at once, and is taken for
+    normal when the stream has doubled its age. From the first trees on, the reference
+    is what the present trees learned from, and holds until others come.
+    """
 
     def __init__(self, width: int) -> None:
-        self._window: Floats = np.empty((WINDOW_ROWS, width))
-        self._seen = 0
+        self._window = Ring(width, WINDOW_ROWS)
+        self._width = width
         self._offset = 0
-        self._edges: Floats | None = None
-        self._expected: Floats = np.empty((PSI_BINS, width))
+        self._edges: Floats = np.empty((0, width))
+        self._expected: Floats = np.empty((0, width))
+        self._held = False
+        self._renew_at = WINDOW_ROWS
         self._checked_at = 0
         self.shifted: tuple[int, ...] = ()
         """Columns whose index was above `PSI_ALARM` at the last look."""
@@ -56,35 +71,63 @@ class InputDrift:
     @property
     def alarm(self) -> bool:
         """Whether more than `ALARM_SHARE` of the features had shifted at the last look."""
-        return len(self.shifted) > ALARM_SHARE * int(self._window.shape[1])
+        return len(self.shifted) > ALARM_SHARE * self._width
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether there is anything to compare with yet."""
+        return len(self._edges) > 0
 
     def observe(self, rows: Floats) -> None:
         """Take every `SAMPLE_EVERY`-th row; look at the inputs now and then."""
-        taken = rows[-self._offset % SAMPLE_EVERY :: SAMPLE_EVERY]
-        places = (self._seen + np.arange(len(taken))) % WINDOW_ROWS
-        self._window[places[-WINDOW_ROWS:]] = taken[-WINDOW_ROWS:]
-        self._seen += len(taken)
+        self._window.add(rows[-self._offset % SAMPLE_EVERY :: SAMPLE_EVERY])
         self._offset += len(rows)
-        if self._edges is not None and self._seen - self._checked_at >= CHECK_ROWS:
+        if self.has_reference and self._window.seen - self._checked_at >= CHECK_ROWS:
             self._look()
+        if self._window.seen >= self._renew_at and not (self._held and self.has_reference):
+            self.take_reference()
 
-    def set_reference(self) -> None:
-        """Make the present window the reference; nothing is in alarm until the next look."""
-        if self._seen < WINDOW_ROWS:
+    def hold_reference(self) -> None:
+        """Make the present window, or the first full one, the reference until it is held or taken anew."""
+        self._held = True
+        self.take_reference()
+
+    def take_reference(self) -> None:
+        """Make the present window the reference, once it is full; nothing is in alarm until the next look."""
+        seen = self._window.seen
+        if seen < WINDOW_ROWS:
             return
-        self._edges = np.quantile(self._window, np.linspace(0, 1, PSI_BINS + 1)[1:-1], axis=0)
+        self._edges = np.quantile(self._window.rows, np.linspace(0, 1, PSI_BINS + 1)[1:-1], axis=0)
         self._expected = self._shares()
-        self._checked_at, self.shifted = self._seen, ()
+        self._checked_at, self._renew_at, self.shifted = seen, 2 * seen, ()
+
+    def dump(self) -> Plain:
+        """Return everything needed to go on exactly from here."""
+        return {
+            "window": self._window.dump(),
+            "edges": self._edges,
+            "expected": self._expected,
+            "shifted": list(self.shifted),
+            **{name: getattr(self, f"_{name}") for name in POSITIONS},
+        }
+
+    def load(self, state: Plain) -> None:
+        """Go on from a state of `dump`."""
+        self._window.load(state["window"])
+        self._edges, self._expected = state["edges"], state["expected"]
+        self.shifted = tuple(state["shifted"])
+        for name in POSITIONS:
+            setattr(self, f"_{name}", state[name])
 
     def _look(self) -> None:
-        self._checked_at = self._seen
+        self._checked_at = self._window.seen
         index = stability_index(self._expected, self._shares())
         self.shifted = tuple(int(column) for column in np.flatnonzero(index > PSI_ALARM))
 
     def _shares(self) -> Floats:
         """Return the share of the window in each bin (bins x f)."""
-        assert self._edges is not None
-        below = np.stack([(self._window <= edge).mean(axis=0) for edge in self._edges])
+        rows = self._window.rows
+        below = np.stack([(rows <= edge).mean(axis=0) for edge in self._edges])
         return np.diff(np.vstack((np.zeros((1, below.shape[1])), below, np.ones((1, below.shape[1])))), axis=0)
 
 

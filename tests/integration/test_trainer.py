@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from models.risk.assessment import Band
+from models.risk.features import FEATURE_NAMES
 from models.risk.panel import panel_from_snapshot
 from models.risk.rules.settings import DEFAULT_RULES, rules_from_mapping
 from models.signing import verify_snapshot
 from models.wire import Topic, VerdictLabel, decode_snapshot
+from telemetry.metrics import DRIFT_ALARM
 from tests.streamkit import WAIT_S, Eye, dead_letters
 from tests.trainerkit import (
     DAY_US,
@@ -118,6 +123,47 @@ def test_started_again_it_goes_on_where_it_was(bench: Bench, address: str) -> No
     send_assessments(address, [assessment(30)])
     bench.read(Topic.ASSESSMENTS, 31)
     assert bench.learned == {"fraud": 3, "honest": 28}
+
+
+def inputs_alarm() -> float | None:
+    return REGISTRY.get_sample_value("sluice_drift_alarm", {"signal": "inputs"})
+
+
+def stream_inputs(bench: Bench, address: str, first: int, count: int, *, shift: float) -> None:
+    """Send live transfers with the first features moved by ``shift``, as few at a time as the broker keeps."""
+    for start in range(first, first + count, 1_000):
+        features = np.random.default_rng(start).normal(size=(1_000, len(FEATURE_NAMES))).round(3)
+        features[:, :20] += shift
+        send_assessments(address, [assessment(start + n, features=row) for n, row in enumerate(features.tolist())])
+        bench.read(Topic.ASSESSMENTS, start + 1_000)
+
+
+def test_inputs_that_shift_before_there_are_trees_alarm_until_an_operator_accepts_them(
+    bench: Bench, address: str
+) -> None:
+    assert inputs_alarm() == 0, "the series exists from the beginning"
+    stream_inputs(bench, address, 0, 9_000, shift=0.0)
+    bench.trainer.save()
+    bench.start()
+    stream_inputs(bench, address, 9_000, 5_000, shift=4.0)
+    bench.trainer.publish()
+    assert inputs_alarm() == 1, "the reference was saved"
+    bench.trainer.save()
+    DRIFT_ALARM.labels("inputs").set(0)
+    bench.start()
+    assert inputs_alarm() == 1, "a restart ends no alarm"
+    stopping, accepting = threading.Event(), threading.Event()
+    accepting.set()
+    running = threading.Thread(target=bench.trainer.run, args=(stopping, accepting))
+    running.start()
+    deadline = time.monotonic() + WAIT_S
+    while inputs_alarm() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    stopping.set()
+    running.join(WAIT_S)
+    assert inputs_alarm() == 0
+    bench.start()
+    assert inputs_alarm() == 0, "and what was accepted is saved"
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93 torn", b"\x81\xa6format\x02"])

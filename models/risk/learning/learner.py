@@ -162,17 +162,21 @@ class Learner:
         )
 
     def adopt(self, forest: ForestState) -> None:
-        """Put fitted trees into service."""
+        """Put fitted trees into service; the inputs they meet are from now on compared with those of today."""
         if self._forest_trials is not None:
             self._forest_trials.begin(self._forest)
         self._forest = forest
-        self._inputs.set_reference()
+        self._inputs.hold_reference()
         self._refresh_blend()
 
     def fall_back(self, forest: ForestState | None) -> None:
         """Put earlier trees back into service, or none, because the present ones lost on live traffic."""
         self._forest, self._fallbacks = forest, self._fallbacks + 1
         self._refresh_blend()
+
+    def accept_inputs(self) -> None:
+        """Take the inputs of today for normal, because somebody knows why they have changed."""
+        self._inputs.take_reference()
 
     def refit(self, now_us: int) -> None:
         """Fit the trees anew and put them into service."""
@@ -206,7 +210,7 @@ class Learner:
     def state_bytes(self) -> bytes:
         """Return everything needed to go on from here (up to some 60 MB, mostly the labelled history).
 
-        Only drift windows begin anew.
+        Only the alarm on errors begins anew.
         """
         counters = {name: getattr(self, name) for name in COUNTERS}
         state: Plain = {
@@ -221,6 +225,7 @@ class Learner:
             "frauds": self._history.frauds.dump(),
             "honest": self._history.honest.dump(),
             "trials": self._trials.dump(),
+            "inputs": self._inputs.dump(),
             "fallbacks": self._fallbacks,
         }
         return encode_plain(state)
@@ -229,7 +234,7 @@ class Learner:
     def restore(cls, raw: bytes) -> Learner:
         """Return the learner of `state_bytes`; raise `CheckpointError` for bytes of another feature set or format.
 
-        It has no trials of its own.
+        It has no trials of its own; a state saved before inputs were part of it begins their reference anew.
         """
         state = decode_plain(raw)
         if (state.get("format"), state.get("feature_set")) != (CHECKPOINT_FORMAT, FEATURE_SET):
@@ -242,6 +247,8 @@ class Learner:
         learner._history.frauds.load(state["frauds"])
         learner._history.honest.load(state["honest"])
         learner._trials.load(state["trials"])
+        if "inputs" in state:
+            learner._inputs.load(state["inputs"])
         learner._forest, learner._fallbacks = panel.forest, state["fallbacks"]
         learner._blend = panel.blend
         for name, value in state["counters"].items():
