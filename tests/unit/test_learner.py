@@ -12,7 +12,7 @@ from models.risk.drift import CHECK_ROWS, SAMPLE_EVERY, WINDOW_ROWS, ErrorDrift,
 from models.risk.features import FEATURE_INDEX
 from models.risk.learning.boosting import grow
 from models.risk.learning.checkpoint import CheckpointError, decode_plain, encode_plain
-from models.risk.learning.history import Reservoir
+from models.risk.learning.history import NO_KEY, Reservoir
 from models.risk.learning.learner import Learner
 from models.risk.learning.trials import ForestTrials, is_worse
 from models.risk.panel import panel_from_snapshot
@@ -92,6 +92,12 @@ def test_bytes_of_another_kind_are_no_checkpoint():
     for raw in (b"", b"\x00", b"garbage", b"\x81\xa6format\x02"):
         with pytest.raises(CheckpointError):
             Learner.restore(raw)
+
+
+def test_a_checkpoint_of_an_older_format_is_refused_by_name():
+    state = decode_plain(Learner(seed=1, settings=SMALL).state_bytes()) | {"format": 2}
+    with pytest.raises(CheckpointError, match="format"):
+        Learner.restore(encode_plain(state))
 
 
 def test_a_published_snapshot_scores_like_the_learner():
@@ -260,12 +266,83 @@ def test_a_reservoir_is_a_fair_sample_that_stands_for_all():
     sample = Reservoir(1, 500, seed=1)
     values = np.arange(5_000.0)[:, None]
     for start, stop in ((0, 3), (3, 499), (499, 2_000), (2_000, 5_000)):
-        sample.offer(values[start:stop], np.full(stop - start, 2.0))
+        sample.offer(values[start:stop], np.full(stop - start, 2.0), np.arange(start, stop) + 1)
         if stop <= 500:
             assert sample.rows[:, 0].tolist() == list(range(stop)), "nothing is left out before it is full"
     assert len(sample) == 500
     assert sample.weights.sum() == pytest.approx(10_000.0)
     assert sample.rows.mean() == pytest.approx(2_500, abs=250)
+
+
+def test_a_row_taken_back_leaves_a_fair_sample_of_the_others_and_favours_no_later_one():
+    counts = np.zeros(401)
+    for seed in range(300):
+        sample = Reservoir(1, 20, seed=seed)
+        numbers = np.arange(1, 201)
+        sample.offer(numbers[:, None].astype(float), np.ones(200), numbers)
+        kept = int(sample.take_back(np.arange(1, 101)))
+        assert len(sample) == 20 - kept
+        assert sample.weights.sum() == pytest.approx(200 - kept)
+        later = np.arange(201, 401)
+        sample.offer(later[:, None].astype(float), np.ones(200), later)
+        assert len(sample) <= 20
+        counts[sample.rows[:, 0].astype(int)] += 1
+    assert not counts[1:101].any()
+    assert counts[101:201].mean() == pytest.approx(counts[201:].mean(), rel=0.2)
+
+
+def test_rows_without_a_key_are_never_taken_back():
+    sample = Reservoir(1, 5, seed=1)
+    sample.offer(np.ones((3, 1)), np.ones(3), np.array([NO_KEY, 7, NO_KEY]))
+    assert sample.take_back(np.array([NO_KEY, 8])) == 0
+    assert sample.take_back(np.array([7])) == 1
+    assert len(sample) == 2
+
+
+def keyed() -> tuple[Learner, np.ndarray, np.ndarray]:
+    """Return a learner that has learned 300 transfers under the keys 1 to 300, and what it was told."""
+    learner = Learner(seed=1, settings=SMALL)
+    features, fraud = made_up(300, seed=21, fraud_share=0.2)
+    learner.observe(features, at_us=1)
+    learner.learn(features, fraud, np.ones(300), np.arange(1, 301))
+    return learner, features, fraud
+
+
+@pytest.mark.parametrize("was_fraud", [False, True])
+def test_a_later_label_takes_the_place_of_the_earlier_one_in_what_trees_are_fitted_to(was_fraud: bool):
+    learner, features, fraud = keyed()
+    number = int(np.flatnonzero(fraud == was_fraud)[0])
+    one = slice(number, number + 1)
+    learner.learn(features[one], ~fraud[one], np.ones(1), np.array([number + 1]))
+    job = learner.refit_job(5)
+    said = job.fraud[(job.rows == features[number]).all(axis=1)]
+    assert said.tolist() == [not was_fraud]
+    assert len(job.rows) == 300
+    frauds = int(fraud.sum()) + (-1 if was_fraud else 1)
+    assert learner.health().learned == {"fraud": frauds, "honest": 300 - frauds}
+
+
+def test_of_two_labels_in_one_batch_the_last_counts():
+    learner = Learner(seed=1, settings=SMALL)
+    rows = np.ones((3, made_up(1, seed=1)[0].shape[1]))
+    learner.learn(rows, np.array([True, True, False]), np.ones(3), np.array([5, 6, 5]))
+    assert learner.health().learned == {"fraud": 1, "honest": 1}
+
+
+def test_a_fraud_taken_back_makes_a_refit_worth_it():
+    learner, features, fraud = keyed()
+    learner.refit_job(0)
+    learner.observe(features, at_us=1)
+    assert not learner.due(SMALL.longest_gap_us + 1)
+    learner.take_back(np.array([int(np.flatnonzero(fraud)[0]) + 1]))
+    assert learner.due(SMALL.longest_gap_us + 1)
+
+
+def test_a_restored_learner_still_knows_whose_labels_it_has():
+    learner, features, fraud = keyed()
+    restored = Learner.restore(learner.state_bytes())
+    restored.take_back(np.arange(1, 301))
+    assert restored.health().learned == {"fraud": 0, "honest": 0}
 
 
 def test_the_blend_follows_the_evidence():

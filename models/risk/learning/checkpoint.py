@@ -13,6 +13,9 @@ from models.risk.snapshot import DTYPES
 Plain = dict[str, Any]
 """Names to numbers, texts, lists, bytes, arrays, and the same nested."""
 
+KINDS: Final = DTYPES | {"<i8": np.int64}
+"""What arrays may hold: what snapshots know, and keys of transfers."""
+
 ARRAY: Final = 1
 """MessagePack extension code of an array: dtype, shape and bytes."""
 
@@ -32,7 +35,7 @@ def _unpack(code: int, data: memoryview) -> Any:
     if code != ARRAY:
         raise ValueError(f"extension {code}")
     dtype, shape, raw = msgspec.msgpack.decode(data)
-    return np.frombuffer(raw, dtype=DTYPES[dtype]).reshape(shape).copy()
+    return np.frombuffer(raw, dtype=KINDS[dtype]).reshape(shape).copy()
 
 
 _encoder: Final = msgspec.msgpack.Encoder(enc_hook=_pack)
@@ -40,7 +43,7 @@ _decoder: Final = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=_unpack)
 
 
 def encode_plain(state: Plain) -> bytes:
-    """Return the bytes of a state; arrays may be of the dtypes that snapshots know."""
+    """Return the bytes of a state; arrays may be of `KINDS`."""
     return _encoder.encode(state)
 
 

@@ -19,7 +19,7 @@ from models.risk.drift import ErrorDrift, InputDrift
 from models.risk.features import FEATURE_NAMES, FEATURE_SET
 from models.risk.learning.boosting import DEFAULT_BOOSTING, BoostingSettings, grow
 from models.risk.learning.checkpoint import CheckpointError, Plain, decode_plain, encode_plain
-from models.risk.learning.history import History
+from models.risk.learning.history import NO_KEY, History, Keys, latest
 from models.risk.learning.novelty import NoveltyLearner
 from models.risk.learning.online import OnlineLinear
 from models.risk.learning.trials import ForestTrials, MemberTrials
@@ -32,9 +32,9 @@ Bools = npt.NDArray[np.bool_]
 DAY_US: Final = 86_400_000_000
 
 
-CHECKPOINT_FORMAT: Final = 2
+CHECKPOINT_FORMAT: Final = 3
 COUNTERS: Final = (
-    *("_frauds", "_honest", "_observed", "_refits", "_trial_credit"),
+    *("_frauds", "_honest", "_taken_back", "_observed", "_refits", "_trial_credit"),
     *("_fit_frauds", "_fit_us", "_fit_observed"),
 )
 """Plain numbers of a learner that its checkpoint holds."""
@@ -109,7 +109,7 @@ class Learner:
         self._forest_trials, self._fallbacks = trials, 0
         self._inputs, self._errors = InputDrift(width), ErrorDrift()
         self._panel: TrainedPanel | None = None
-        self._frauds = self._honest = self._observed = self._refits = 0
+        self._frauds = self._honest = self._taken_back = self._observed = self._refits = 0
         self._blend = fit_blend(*self._trials.recent(), prior=self._prior())
         self._trial_credit = 0.0
         self._fit_frauds, self._fit_us, self._fit_observed = 0, 0, 0
@@ -126,35 +126,53 @@ class Learner:
             self._novelty.observe(rows)
         self._panel = None
 
-    def learn(self, rows: Floats, fraud: Bools, weights: Floats) -> None:
+    def learn(self, rows: Floats, fraud: Bools, weights: Floats, keys: Keys | None = None) -> None:
         """Learn from labelled transfers, with the features as they were when scored.
 
         ``weights`` (n) are one over the chance that such a transfer gets a label:
         1 for a report or a looked-at alert, ``1 / rate`` for a random sample.
+        ``keys`` (n) name the transfers: a later label of one takes the place of the
+        earlier in the history that trees are fitted to. The linear member and the
+        blend learn the later on top: what they have learned online stays in them.
         """
         if not len(rows):
             return
+        if keys is None:
+            keys = np.full(len(rows), NO_KEY, np.int64)
+        else:
+            last = latest(keys)
+            rows, fraud, weights, keys = rows[last], fraud[last], weights[last], keys[last]
+            self.take_back(keys)
         self._test_first(rows, fraud, weights)
-        self._history.add(rows, fraud, weights)
+        self._history.add(rows, fraud, weights, keys)
         self._linear.learn(rows, fraud, weights)
         found = int(fraud.sum())
         self._frauds += found
         self._honest += len(rows) - found
         self._panel = None
 
+    def take_back(self, keys: Keys) -> None:
+        """Forget in the history what was said of these transfers, for the next fit of the trees."""
+        frauds, honest = self._history.take_back(keys)
+        self._frauds -= frauds
+        self._honest -= honest
+        self._taken_back += frauds
+
     def due(self, now_us: int) -> bool:
-        """Return whether a refit of the trees is worth it now."""
-        settings, new = self._settings, self._frauds - self._fit_frauds
+        """Return whether a refit of the trees is worth it now: there are new frauds, or fewer than there were."""
+        settings = self._settings
+        new = self._frauds > self._fit_frauds or self._taken_back > 0
         if not settings.use_forest or self._frauds < settings.first_forest_frauds or not len(self._history.honest):
             return False
         if self._refits and self._observed - self._fit_observed < settings.shortest_gap_rows:
             return False
         grown = self._frauds >= self._fit_frauds * settings.growth
-        return new > 0 and (grown or now_us - self._fit_us >= settings.longest_gap_us)
+        return new and (grown or now_us - self._fit_us >= settings.longest_gap_us)
 
     def refit_job(self, now_us: int) -> RefitJob:
         """Return the next fit and take it as begun; adopt its result."""
         self._fit_frauds, self._fit_us, self._fit_observed = self._frauds, now_us, self._observed
+        self._taken_back = 0
         self._refits += 1
         rows, fraud, weights = self._history.training_set()
         return RefitJob(
@@ -237,8 +255,9 @@ class Learner:
         It has no trials of its own; a state saved before inputs were part of it begins their reference anew.
         """
         state = decode_plain(raw)
-        if (state.get("format"), state.get("feature_set")) != (CHECKPOINT_FORMAT, FEATURE_SET):
-            raise CheckpointError(f"state of feature set {state.get('feature_set')!r}, not of {FEATURE_SET!r}")
+        found, wanted = (state.get("format"), state.get("feature_set")), (CHECKPOINT_FORMAT, FEATURE_SET)
+        if found != wanted:
+            raise CheckpointError(f"state of format and feature set {found}, not {wanted}")
         settings = msgspec.msgpack.decode(state["settings"], type=LearnerSettings)
         learner = cls(seed=state["seed"], settings=settings)
         panel = decode_state(state["panel"])
