@@ -95,10 +95,37 @@ class VerdictLabel(StrEnum):
     HONEST = "honest"
 
 
+class VerdictSource(StrEnum):
+    """Who found a transfer to be something; ``sample`` is an analyst's answer about one drawn by lot."""
+
+    BANK = "bank"
+    VICTIM_REPORT = "victim_report"
+    SAMPLE = "sample"
+    ANALYST = "analyst"
+
+
+SOURCE_RANK: Final = {source.value: rank for rank, source in enumerate(VerdictSource, start=1)}
+"""Of two sources that contradict each other the higher one counts, whichever spoke last.
+
+A bank does not clear what a victim has reported; whoever looked into it does.
+"""
+
+
+def rank_of(source: str) -> int:
+    """Return how much a verdict's source counts; 0 for one that this release does not know.
+
+    >>> rank_of("analyst") > rank_of("sample") > rank_of("victim_report") > rank_of("bank") > rank_of("oracle")
+    True
+    """
+    return SOURCE_RANK.get(source, 0)
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):
     """Value on ``verdicts``: a label with the features as they were when scored. Key: transfer id.
 
-    ``source`` is one of ``victim_report``, ``analyst``, ``bank``, ``sample``.
+    ``source`` is a `VerdictSource`. Since the topic keeps one verdict a transfer, the
+    api puts there only the one that counts. ``sample_rate`` is the chance with which
+    the transfer was drawn by lot, 1 where no lot was drawn.
     """
 
     transfer_id: str
@@ -107,6 +134,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     decided_us: int
     features: tuple[float, ...]
     feature_set: str
+    sample_rate: float = 1.0
 
 
 class ControlEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):
@@ -122,6 +150,8 @@ class ControlEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Transfers of this account that verdicts found to be fraud and in which it paid; the api counts them."""
     proven_received: int = 0
     """The same in which it received."""
+    doubted_until_us: int = 0
+    """World time up to which an order doubts the account (`models.control.policy.doubted_until_us`)."""
 
 
 class ModelSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):

@@ -12,10 +12,9 @@ import structlog
 import uvloop
 from faust.exceptions import ConsistencyError
 
-from models.money.types import AccountId
 from models.risk.assessment import Band
 from models.risk.scorer import Scorer
-from models.wire import Topic, decode_control
+from models.wire import Topic
 from stream.controls import Controls
 from stream.crash import CrashOnly
 from stream.deadletter import Fault
@@ -28,7 +27,6 @@ from stream.quiet import quiet_engine
 from stream.ready import announce_ready
 from stream.rulebook import RulesUnreadable, read_rules
 from stream.settings import WorkerSettings
-from stream.stages import UNREADABLE
 from stream.startup import prepare_broker
 from telemetry.exits import ExitTally
 from telemetry.garbage import collect_rarely
@@ -92,7 +90,11 @@ class _Life:
         key = settings.snapshot_key.get_secret_value().encode()
         self._panels = Panels(self._scorer, key=key, refuse=self._quarantine)
         self._followers = [
-            Follower(settings.broker, settings.on_broker(Topic.CONTROLS), self._follow_controls),
+            Follower(
+                settings.broker,
+                settings.on_broker(Topic.CONTROLS),
+                lambda each: self._controls.follow(each, self._quarantine),
+            ),
             Follower(settings.broker, settings.on_broker(Topic.MODELS), self._panels.follow),
         ]
         self._tasks: list[asyncio.Task[Any]] = []
@@ -194,17 +196,6 @@ class _Life:
         await engine.app.stop()
         log.info("stopped")
         return ExitCode.OK
-
-    def _follow_controls(self, record: Record) -> None:
-        if record.key is None:
-            self._quarantine(record, Fault.KEY, "a control without an account")
-        elif record.value is None:
-            self._controls.forget(AccountId(record.key.decode(errors="replace")))
-        else:
-            try:
-                self._controls.apply(decode_control(record.value))
-            except UNREADABLE as error:
-                self._quarantine(record, Fault.MALFORMED, str(error))
 
     def _quarantine(self, record: Record, fault: Fault, detail: str) -> None:
         """Send the dead letter of a followed record from the loop's thread; nothing waits for it."""

@@ -1,15 +1,21 @@
-"""Lists and controls in force, as every worker knows them: the whole topic ``controls``."""
+"""Lists and controls in force, as every worker and the trainer know them: the whole topic ``controls``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from models.money.types import AccountId
 from models.risk.assessment import AccountLists, ListLevel
-from models.wire import ControlEntry
+from models.wire import ControlEntry, decode_control
+from stream.deadletter import UNREADABLE, Fault
+from stream.follower import Record
 
 NO_LISTS: Final = AccountLists()
 UNKNOWN: Final = ControlEntry(account=AccountId(""))
+
+Refuse = Callable[[Record, Fault, str], None]
+"""Takes a record that cannot be read."""
 
 
 class Controls:
@@ -17,6 +23,18 @@ class Controls:
 
     def __init__(self) -> None:
         self._entries: dict[AccountId, ControlEntry] = {}
+
+    def follow(self, record: Record, refuse: Refuse) -> None:
+        """Take a record of the topic."""
+        if record.key is None:
+            refuse(record, Fault.KEY, "a control without an account")
+        elif record.value is None:
+            self.forget(AccountId(record.key.decode(errors="replace")))
+        else:
+            try:
+                self.apply(decode_control(record.value))
+            except UNREADABLE as error:
+                refuse(record, Fault.MALFORMED, str(error))
 
     def apply(self, entry: ControlEntry) -> None:
         """Put an entry in the place of the account's last one."""
@@ -40,6 +58,13 @@ class Controls:
             payee_proven_paid=payee_entry.proven_paid,
             payee_proven_received=payee_entry.proven_received,
         )
+
+    def in_doubt(self, account: AccountId, since_us: int) -> bool:
+        """Return whether an account is on the black list, or an order has doubted it since a world time (UTC us)."""
+        entry = self._entries.get(account, UNKNOWN)
+        # A hold that an older api published tells nothing of doubt.
+        held = entry.control is not None
+        return held or entry.level is ListLevel.BLACK or entry.doubted_until_us > since_us
 
     def __len__(self) -> int:
         return len(self._entries)

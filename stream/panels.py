@@ -13,9 +13,8 @@ from models.risk.scorer import Scorer
 from models.risk.snapshot import SnapshotError
 from models.signing import SignatureError, verify_snapshot
 from models.wire import decode_snapshot
-from stream.deadletter import Fault
+from stream.deadletter import UNREADABLE, Fault
 from stream.follower import Record
-from stream.stages import UNREADABLE
 from telemetry.metrics import DETECTOR_VERSION
 
 log = structlog.get_logger(__name__)

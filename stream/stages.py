@@ -24,14 +24,11 @@ from models.wire import (
     encode,
 )
 from stream.controls import Controls
-from stream.deadletter import Fault, Quarantine
+from stream.deadletter import UNREADABLE, Fault, Quarantine
 from stream.tables import AccountState, Misplaced, Profiles
 from telemetry.clock import Clock, wall_us
 from telemetry.metrics import RULE_HITS, TRANSFERS_ASSESSED, TRANSFERS_DUPLICATE, TRANSFERS_LATE
 from telemetry.tracing import carried
-
-UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What decoding raises for bytes that are no record."""
 
 MAX_HEADER_BYTES: Final = 20
 

@@ -26,16 +26,16 @@ from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
 from models.risk.snapshot import ForestState
 from models.risk.thresholds import AlertThreshold
 from models.wire import Topic, VerdictLabel, decode_assessment, decode_verdict
-from stream.deadletter import Fault, Quarantine
+from stream.controls import Controls
+from stream.deadletter import UNREADABLE, Fault, Quarantine
 from stream.exitcodes import ExitCode
-from stream.follower import Record, record_of
-from stream.labels import Labels
+from stream.follower import Behind, Follower, Record, record_of
+from stream.labels import Labels, key_of, weight_of
 from stream.publisher import Publisher, new_producer
 from stream.quiet import quiet_engine
 from stream.ready import announce_ready
 from stream.rulebook import RulesUnreadable, read_rules
 from stream.settings import TrainerSettings
-from stream.stages import UNREADABLE
 from stream.startup import prepare_broker
 from stream.trainer_state import Positions, load_state, save_state
 from stream.watch import Watch
@@ -54,14 +54,15 @@ SAVE_EVERY_S: Final = 300.0
 
 FLUSH_TIMEOUT_S: Final = 2.0
 METADATA_TIMEOUT_S: Final = 10.0
+FOLLOW_TIMEOUT_S: Final = 60.0
 STATE_FILE: Final = "trainer.state"
 REPORT_FILE: Final = "shadow.json"
 
 NO_LABELS: Final = (np.empty((0, len(FEATURE_NAMES))), np.empty(0, bool), np.empty(0))
 """Judged now and then, since a trial without labels must end too."""
 
-Labelled = tuple[tuple[float, ...], bool, float]
-"""Features, whether it was a fraud, weight."""
+Labelled = tuple[int, tuple[float, ...], bool, float]
+"""Key of the transfer, features, whether it was a fraud, weight."""
 
 
 def run_trainer(settings: TrainerSettings) -> int:
@@ -94,7 +95,7 @@ def run_trainer(settings: TrainerSettings) -> int:
         trainer = Trainer(settings, clock=parse_clock(settings.clock), rules=rules)
         announce_ready(settings.ready_file, "trainer")
         trainer.run(stopping, accepting)
-    except KafkaException as error:
+    except (KafkaException, Behind) as error:
         log.error("the broker has gone", reason=str(error))
         return ExitCode.BROKER_AWAY
     return ExitCode.OK
@@ -122,6 +123,12 @@ class Trainer:
         self._verdicts = settings.on_broker(Topic.VERDICTS)
         self._assessments = settings.on_broker(Topic.ASSESSMENTS)
         self._quarantine = Quarantine("trainer")
+        self._controls = Controls()
+        self._follower = Follower(
+            settings.broker,
+            settings.on_broker(Topic.CONTROLS),
+            lambda each: self._controls.follow(each, self._refuse),
+        )
         self._refit: Refit | None = None
         self._next_publish_s = time.monotonic() + settings.publish_every_s
         self._next_save_s = time.monotonic() + SAVE_EVERY_S
@@ -137,11 +144,20 @@ class Trainer:
                 accepting.clear()
                 self.accept_inputs()
         self.save()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._follower.stop()
         self._producer.flush(FLUSH_TIMEOUT_S)
         self._reader.close()
 
     def begin(self, stopping: threading.Event) -> None:
-        """Read all verdicts there are before anything can count as honest for want of one; then assessments, too."""
+        """Read all controls and verdicts there are before anything can count as honest; then assessments, too.
+
+        Raises `Behind` if the controls cannot be read in time.
+        """
+        self._follower.start(FOLLOW_TIMEOUT_S)
         verdicts, assessments = self._places(self._verdicts), self._places(self._assessments)
         ends = {p.partition: self._reader.get_watermark_offsets(p, METADATA_TIMEOUT_S)[1] for p in verdicts}
         self._reader.assign(verdicts)
@@ -160,7 +176,8 @@ class Trainer:
         return all(read.get(number, 0) >= end for number, end in ends.items())
 
     def step(self) -> None:
-        """Take what has come, learn from it, and do what is due."""
+        """Take what has come, learn from it, and do what is due; raise what has ended the following of controls."""
+        self._follower.check()
         self.take(self._read())
         self._refit_if_due()
         now_s = time.monotonic()
@@ -187,9 +204,9 @@ class Trainer:
                 elif record.value is not None:
                     self._note_verdict(record, labelled)
             except UNREADABLE as error:
-                self._refuse(record, str(error))
-        for item in self.labels.matured(self._clock.now_us()):
-            labelled.append((item.features, False, item.weight))
+                self._refuse(record, Fault.MALFORMED, str(error))
+        for item in self.labels.matured(self._clock.now_us(), self._controls.in_doubt):
+            labelled.append((key_of(item.transfer_id), item.features, False, item.weight))
             self.watch.label(item.transfer_id, fraud=False)
         self._observe(assessed)
         self._learn(labelled)
@@ -202,15 +219,17 @@ class Trainer:
 
     def _note_verdict(self, record: Record, labelled: list[Labelled]) -> None:
         verdict = decode_verdict(record.value or b"")
-        if not self.labels.judged(verdict.transfer_id, verdict.label.value):
+        if not self.labels.judged(verdict):
             return
-        fraud = verdict.label is VerdictLabel.FRAUD
+        fraud, number = verdict.label is VerdictLabel.FRAUD, key_of(verdict.transfer_id)
         self.watch.label(verdict.transfer_id, fraud=fraud)
         if fits(verdict.feature_set, verdict.features):
-            labelled.append((verdict.features, fraud, 1.0))
+            labelled.append((number, verdict.features, fraud, weight_of(verdict)))
+        else:
+            self.learner.take_back(np.array([number]))
 
-    def _refuse(self, record: Record, detail: str) -> None:
-        key, value = self._quarantine.letter(record, Fault.MALFORMED, detail)
+    def _refuse(self, record: Record, fault: Fault, detail: str) -> None:
+        key, value = self._quarantine.letter(record, fault, detail)
         self._producer.produce(self._settings.on_broker(Topic.DEAD_LETTERS), value, key)
 
     def _observe(self, assessed: Sequence[Assessment]) -> None:
@@ -223,10 +242,10 @@ class Trainer:
     def _learn(self, labelled: Sequence[Labelled]) -> None:
         if not labelled:
             return
-        features, fraud, weights = zip(*labelled, strict=True)
+        keys, features, fraud, weights = zip(*labelled, strict=True)
         table = rows_of(features), np.array(fraud, bool), np.array(weights, np.float64)
         self._act(self.watch.judge(*table, self._clock.now_us()))
-        self.learner.learn(*table)
+        self.learner.learn(*table, keys=np.array(keys, np.int64))
         frauds = sum(fraud)
         TRAINER_LEARNED.labels("panel", "fraud").inc(frauds)
         TRAINER_LEARNED.labels("panel", "honest").inc(len(fraud) - frauds)

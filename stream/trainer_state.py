@@ -21,7 +21,7 @@ Positions = dict[str, dict[int, int]]
 """Next offset by topic and partition."""
 
 
-class TrainerState(msgspec.Struct, tag_field="format", tag=1):
+class TrainerState(msgspec.Struct, tag_field="format", tag=2):
     """Everything a trainer needs to go on."""
 
     learner: bytes

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from models.money.types import AccountId
 from models.risk.assessment import Assessment, Band
 from models.risk.features import FEATURE_NAMES, FEATURE_SET
 from models.risk.rules.settings import DEFAULT_RULES
-from models.wire import Topic, Verdict, VerdictLabel, encode
+from models.wire import ControlEntry, Topic, Verdict, VerdictLabel, encode
 from stream.broker import EmbeddedBroker
 from stream.settings import TrainerSettings
 from stream.topics import ensure_topics
@@ -34,10 +35,12 @@ def embedded() -> Iterator[str]:
     broker.close()
 
 
-def assessment(number: int, band: Band = Band.ALLOW, features: Sequence[float] | None = None) -> Assessment:
+def assessment(
+    number: int, band: Band = Band.ALLOW, features: Sequence[float] | None = None, payee: str = "B1"
+) -> Assessment:
     plain = tuple(float(number % 7 + column) for column in range(len(FEATURE_NAMES)))
     return Assessment(
-        transfer=transfer(number),
+        transfer=transfer(number, payee=payee),
         risk=0.1,
         band=band,
         reasons=(),
@@ -48,11 +51,13 @@ def assessment(number: int, band: Band = Band.ALLOW, features: Sequence[float] |
     )
 
 
-def verdict(number: int, label: VerdictLabel, features: Sequence[float] | None = None) -> Verdict:
+def verdict(
+    number: int, label: VerdictLabel, features: Sequence[float] | None = None, source: str = "analyst"
+) -> Verdict:
     return Verdict(
         transfer_id=f"t-{number}",
         label=label,
-        source="analyst",
+        source=source,
         decided_us=START_US,
         features=tuple(features or assessment(number).features),
         feature_set=FEATURE_SET,
@@ -74,6 +79,10 @@ def send_verdicts(address: str, found: Sequence[Verdict]) -> None:
     send(address, Topic.VERDICTS, [(v.transfer_id, encode(v)) for v in found])
 
 
+def send_controls(address: str, found: Sequence[ControlEntry]) -> None:
+    send(address, Topic.CONTROLS, [(each.account, encode(each)) for each in found])
+
+
 class Bench:
     """A trainer in this process, stepped by hand; publishes by itself only every hour."""
 
@@ -89,6 +98,18 @@ class Bench:
         self.trainer = Trainer(self._settings, clock=self.clock, rules=self.rules)
         self.trainer.begin(NEVER)
         return self.trainer
+
+    def restart(self) -> None:
+        """Let go of the trainer and begin another from what it saved."""
+        self.trainer.close()
+        self.start()
+
+    def until_in_doubt(self, account: AccountId, *, doubted: bool) -> None:
+        """Wait until the trainer has read of an account that it is in doubt, or no longer."""
+        deadline = time.monotonic() + WAIT_S
+        while self.trainer._controls.in_doubt(account, 0) is not doubted:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     def read(self, topic: str, count: int) -> None:
         """Step until ``count`` records of a topic have been taken."""

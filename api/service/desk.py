@@ -17,7 +17,7 @@ from models.control.deadlines import Clocks, next_due
 from models.control.feedback import event_of
 from models.control.messages import BankFeedback, ControlKind
 from models.control.orders import check_new, step, transition_of
-from models.control.policy import BLOCKING, PolicySettings, freeze_draft
+from models.control.policy import BLOCKING, PolicySettings, doubted_until_us, freeze_draft
 from models.control.records import MACHINE, Act, Actor, Order, WrongState
 from models.control.states import (
     AWAITING_BANK,
@@ -110,6 +110,8 @@ class Desk:
         self._note(None, order, None, Act(actor=actor, at_us=self.now_us), stamps)
         if order.purpose is not None:
             self._enqueue(order, stamps)
+        if len(orders.open_on_account(self.connection, order.bank, order.account)) == 1:
+            self.publish_control(order.target)
         return order
 
     def change(self, order_id: str, event: OrderEvent, actor: Actor, **details: Any) -> Order:
@@ -158,9 +160,9 @@ class Desk:
         self.effects.published = True
 
     def publish_control(self, account: AccountId) -> None:
-        """Tell all workers the list level, the strongest control and the proven fraud of an account."""
-        bank, number = split_account_id(account)
-        present = [each for each in orders.open_on_account(self.connection, bank, number) if is_present(each)]
+        """Tell workers and trainer the list level, the strongest control, doubt and proven fraud of an account."""
+        known = orders.on_account(self.connection, *split_account_id(account))
+        present = [each for each in known if is_present(each)]
         strongest = max(present, key=lambda each: _STRENGTH[each.control], default=None)
         paid, received = verdicts.proven(self.connection, account)
         entry = ControlEntry(
@@ -172,6 +174,7 @@ class Desk:
             updated_us=self.now_us,
             proven_paid=paid,
             proven_received=received,
+            doubted_until_us=doubted_until_us(known),
         )
         self.publish(Topic.CONTROLS, account, entry)
 
@@ -236,7 +239,7 @@ class Desk:
             self.draft_freeze(after)
         elif took_effect:
             self._hand_over(after)
-        if is_present(before) != is_present(after):
+        if is_present(before) != is_present(after) or has_ended(after):
             self.publish_control(after.target)
         return after
 

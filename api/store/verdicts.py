@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, case, func, select
 
 from api.store.dialect import insert_if_new, insert_or_replace
 from api.store.tables import assessments, reports, verdicts
 from models.money.types import AccountId
-from models.wire import Verdict, VerdictLabel
-
-ANALYST = "analyst"
-"""Source of verdicts that outweighs the others."""
+from models.wire import SOURCE_RANK, Verdict, VerdictLabel
 
 
 def record_verdict(connection: Connection, verdict: Verdict, decided_by: str) -> bool:
-    """Store a verdict; return whether this source had said nothing, or something else, of the transfer."""
+    """Store a verdict; return whether its source had said nothing, or something else, and nothing later."""
     found = connection.execute(
         select(assessments.c.payer, assessments.c.payee).where(assessments.c.transfer_id == verdict.transfer_id)
     ).one_or_none()
     key = (verdicts.c.transfer_id == verdict.transfer_id, verdicts.c.source == verdict.source)
-    known = connection.execute(select(verdicts.c.label).where(*key)).scalar_one_or_none()
-    if known == verdict.label.value:
+    known = connection.execute(select(verdicts.c.label, verdicts.c.decided_us).where(*key)).one_or_none()
+    if known is not None and (known.label == verdict.label.value or known.decided_us > verdict.decided_us):
         return False
     values = {
         "transfer_id": verdict.transfer_id,
@@ -40,11 +37,13 @@ def record_verdict(connection: Connection, verdict: Verdict, decided_by: str) ->
 def proven(connection: Connection, account: AccountId) -> tuple[int, int]:
     """Return in how many transfers found to be fraud an account paid, and received.
 
-    An analyst who says honest outweighs whoever said fraud.
+    Whoever counts more (`models.wire.SOURCE_RANK`) and says honest clears what others call a fraud.
     """
     other = verdicts.alias()
     cleared = select(other.c.transfer_id).where(
-        other.c.transfer_id == verdicts.c.transfer_id, other.c.source == ANALYST, other.c.label == VerdictLabel.HONEST
+        other.c.transfer_id == verdicts.c.transfer_id,
+        other.c.label == VerdictLabel.HONEST,
+        _rank(other) > _rank(verdicts),
     )
     counts = [
         connection.execute(
@@ -55,6 +54,16 @@ def proven(connection: Connection, account: AccountId) -> tuple[int, int]:
         for side in (verdicts.c.payer, verdicts.c.payee)
     ]
     return counts[0], counts[1]
+
+
+def _rank(table: FromClause) -> ColumnElement[int]:
+    return case(SOURCE_RANK, value=table.c.source, else_=0)
+
+
+def counting(connection: Connection, transfer_id: str) -> Row[Any] | None:
+    """Return the verdict that counts: of the sources that spoke, that of the highest rank."""
+    statement = select(verdicts).where(verdicts.c.transfer_id == transfer_id).order_by(_rank(verdicts).desc())
+    return connection.execute(statement.limit(1)).one_or_none()
 
 
 def of_transfer(connection: Connection, transfer_id: str) -> list[Row[Any]]:

@@ -18,7 +18,7 @@ from models.control.orders import order_id_of
 from models.control.records import DAY_US, MACHINE, Order
 from models.control.states import AWAITING_BANK, IN_FORCE, OrderKind, OrderState
 from models.control.table import terminal_states
-from models.money.types import AccountId, Transfer, account_id
+from models.money.types import LATEST_US, AccountId, Transfer, account_id
 from models.risk.assessment import Assessment, Band, ListLevel, Reason
 
 DIRECT = "direct_credit"
@@ -47,6 +47,12 @@ LEARNED, LEARNED_FROM = "forest", 0.95
 
 BLOCKING = frozenset({ControlKind.FULL_BLOCK, ControlKind.DEBIT_BLOCK})
 """Controls under which no money leaves the account."""
+
+CLEARED = frozenset({OrderState.RELEASED, OrderState.LIFTED})
+"""Ends of an order that say its account was doubted without a reason."""
+
+UNRESOLVED = frozenset({OrderState.EXPIRED, OrderState.DECLINED, OrderState.REFUSED, OrderState.FAILED})
+"""Ends of an order by a clock or a bank: nobody has said whether it was right."""
 
 
 class Action(StrEnum):
@@ -133,6 +139,20 @@ def standing_from(orders: Iterable[Order], level: ListLevel) -> Standing:
         released_us=max((order.state_since_us for order in stops if order.state in released), default=0),
         exempted_us=max((o.state_since_us for o in stops if o.result == ResultCode.WHITE_LISTED), default=0),
     )
+
+
+def doubted_until_us(orders: Iterable[Order]) -> int:
+    """Return the world time up to which an account is in doubt, from all its orders; 0 if it is not.
+
+    `LATEST_US` while an order is open, asked for or in force. One that ended without
+    an answer leaves its doubt behind, which a later release or lift takes away.
+    """
+    known = tuple(orders)
+    if any(order.state not in terminal_states(order.kind) for order in known):
+        return LATEST_US
+    cleared_us = max((order.state_since_us for order in known if order.state in CLEARED), default=0)
+    left_us = max((order.state_since_us for order in known if order.state in UNRESOLVED), default=0)
+    return left_us if left_us > cleared_us else 0
 
 
 def target_of(assessment: Assessment) -> Target | None:

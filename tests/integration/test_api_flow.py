@@ -64,7 +64,7 @@ async def test_stop_band_becomes_a_confirmed_stop_and_a_freeze_draft(broker: str
             return isinstance(found, dict) and found["action"] == "order"
 
         await until(stored)
-        controls = await api.topics.collect(Topic.CONTROLS, bool)
+        controls = await api.topics.collect(Topic.CONTROLS, lambda found: len(found) >= 2)
     assert order["amount_fen"] == command.amount_fen == subject.amount_fen
     assert order["stop_point_us"] > 0
     assert 0 <= order["stop_point_us"] + 24 * 3_600_000_000 - order["expire_us"] < 1_000_000

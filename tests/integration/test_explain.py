@@ -69,6 +69,7 @@ class Lab:
     def stop(self) -> None:
         if self._eye is not None:
             self._eye.close()
+        self.trainer.close()
         self.supervisor.stop()
 
     @property

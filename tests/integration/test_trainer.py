@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
+from models.money.types import LATEST_US, account_id
 from models.risk.assessment import Band
 from models.risk.features import FEATURE_NAMES
 from models.risk.panel import panel_from_snapshot
 from models.risk.rules.settings import DEFAULT_RULES, rules_from_mapping
 from models.signing import verify_snapshot
-from models.wire import Topic, VerdictLabel, decode_snapshot
+from models.wire import ControlEntry, Topic, VerdictLabel, decode_snapshot
 from telemetry.metrics import DRIFT_ALARM
 from tests.streamkit import WAIT_S, Eye, dead_letters
 from tests.trainerkit import (
@@ -28,6 +29,7 @@ from tests.trainerkit import (
     embedded,
     send,
     send_assessments,
+    send_controls,
     send_verdicts,
     verdict,
 )
@@ -39,8 +41,10 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def bench(address: str, tmp_path: Path) -> Bench:
-    return Bench(address, tmp_path)
+def bench(address: str, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(address, tmp_path)
+    yield made
+    made.trainer.close()
 
 
 def test_it_learns_verdicts_as_they_say_and_the_undoubted_when_they_have_matured(bench: Bench, address: str) -> None:
@@ -57,6 +61,62 @@ def test_it_learns_verdicts_as_they_say_and_the_undoubted_when_they_have_matured
     assert bench.learned == {"fraud": 2, "honest": 9}
 
 
+def taught(bench: Bench) -> list[bool]:
+    """Return the labels that the next trees would be fitted to."""
+    return sorted(bench.trainer.learner.refit_job(0).fraud.tolist())
+
+
+def test_a_fraud_that_is_found_late_is_no_longer_learned_as_honest(bench: Bench, address: str) -> None:
+    send_assessments(address, [assessment(n) for n in range(3)])
+    bench.read(Topic.ASSESSMENTS, 3)
+    bench.clock.advance(2 * DAY_US)
+    bench.trainer.step()
+    assert bench.learned == {"fraud": 0, "honest": 3}
+    bench.trainer.save()
+    bench.restart()
+    send_verdicts(address, [verdict(1, VerdictLabel.FRAUD, source="victim_report")])
+    bench.read(Topic.VERDICTS, 1)
+    assert bench.learned == {"fraud": 1, "honest": 2}
+    assert taught(bench) == [False, False, True]
+    send_verdicts(address, [verdict(1, VerdictLabel.HONEST), verdict(1, VerdictLabel.FRAUD, source="victim_report")])
+    bench.read(Topic.VERDICTS, 3)
+    assert bench.learned == {"fraud": 0, "honest": 3}, "the analyst counts more, though the victim spoke last"
+    assert taught(bench) == [False] * 3
+
+
+def test_a_late_fraud_with_features_of_another_release_still_takes_the_honest_label_back(
+    bench: Bench, address: str
+) -> None:
+    send_assessments(address, [assessment(n) for n in range(2)])
+    bench.read(Topic.ASSESSMENTS, 2)
+    bench.clock.advance(2 * DAY_US)
+    bench.trainer.step()
+    send_verdicts(address, [verdict(1, VerdictLabel.FRAUD, features=[1.0])])
+    bench.read(Topic.VERDICTS, 1)
+    assert bench.learned == {"fraud": 0, "honest": 1}
+
+
+def test_credits_of_an_account_in_doubt_mature_only_once_the_doubt_proves_unfounded(bench: Bench, address: str) -> None:
+    send_assessments(address, [assessment(1, payee="MULE"), assessment(2, payee="SHOP")])
+    bench.read(Topic.ASSESSMENTS, 2)
+    mule = account_id("ccb", "MULE")
+    send_controls(address, [ControlEntry(account=mule, doubted_until_us=LATEST_US)])
+    bench.until_in_doubt(mule, doubted=True)
+    bench.clock.advance(2 * DAY_US)
+    bench.trainer.step()
+    assert bench.learned == {"fraud": 0, "honest": 1}
+    bench.trainer.save()
+    bench.restart()
+    bench.clock.advance(2 * DAY_US)
+    bench.trainer.step()
+    assert bench.learned == {"fraud": 0, "honest": 1}, "a trainer knows of the doubt before anything matures"
+    send_controls(address, [ControlEntry(account=mule)])
+    bench.until_in_doubt(mule, doubted=False)
+    bench.clock.advance(DAY_US)
+    bench.trainer.step()
+    assert bench.learned == {"fraud": 0, "honest": 2}
+
+
 def test_verdicts_are_read_before_anything_old_can_count_as_honest(address: str, tmp_path: Path) -> None:
     send_assessments(address, [assessment(n) for n in range(5)])
     send_verdicts(address, [verdict(n, VerdictLabel.FRAUD) for n in range(5)])
@@ -64,6 +124,7 @@ def test_verdicts_are_read_before_anything_old_can_count_as_honest(address: str,
     bench.clock.advance(30 * DAY_US)
     bench.read(Topic.ASSESSMENTS, 5)
     assert bench.learned == {"fraud": 5, "honest": 0}
+    bench.trainer.close()
 
 
 def test_it_publishes_a_signed_snapshot_once_for_each_change(bench: Bench, address: str) -> None:
@@ -116,7 +177,7 @@ def test_started_again_it_goes_on_where_it_was(bench: Bench, address: str) -> No
     bench.read(Topic.VERDICTS, 3)
     bench.trainer.save()
     before = bench.trainer.learner.panel().version
-    bench.start()
+    bench.restart()
     assert bench.trainer.learner.panel().version == before
     assert bench.learned == {"fraud": 3, "honest": 0}
     bench.clock.advance(2 * DAY_US)
@@ -166,7 +227,7 @@ def test_inputs_that_shift_before_there_are_trees_alarm_until_an_operator_accept
     assert inputs_alarm() == 0, "and what was accepted is saved"
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x93 torn", b"\x81\xa6format\x02"])
+@pytest.mark.parametrize("damage", [b"", b"\x93 torn", b"\x81\xa6format\x01", b"\x81\xa6format\x02"])
 def test_a_state_that_cannot_serve_means_learning_anew(
     bench: Bench, address: str, tmp_path: Path, damage: bytes
 ) -> None:
@@ -174,7 +235,7 @@ def test_a_state_that_cannot_serve_means_learning_anew(
     bench.read(Topic.ASSESSMENTS, 5)
     bench.trainer.save()
     (tmp_path / "trainer.state").write_bytes(damage)
-    bench.start()
+    bench.restart()
     bench.read(Topic.ASSESSMENTS, 5)
     assert len(bench.trainer.labels.pending) == 5
 
@@ -182,11 +243,13 @@ def test_a_state_that_cannot_serve_means_learning_anew(
 def test_poison_is_quarantined_and_other_features_are_left_out(bench: Bench, address: str) -> None:
     send(address, Topic.VERDICTS, [("x", b"not json")])
     send(address, Topic.ASSESSMENTS, [("y", b"{}")])
+    send(address, Topic.CONTROLS, [("z", b"{}")])
     send_verdicts(address, [verdict(1, VerdictLabel.FRAUD, features=[1.0])])
     bench.read(Topic.VERDICTS, 2)
     bench.read(Topic.ASSESSMENTS, 1)
     bench.trainer._producer.flush(WAIT_S)
     eye = dead_letters(address)
-    assert {letter.topic for letter in eye.settle()} == {Topic.VERDICTS, Topic.ASSESSMENTS}
+    letters = eye.until(lambda seen: len(seen) >= 3)
+    assert {letter.topic for letter in letters} == {Topic.VERDICTS, Topic.ASSESSMENTS, Topic.CONTROLS}
     assert bench.learned == {"fraud": 0, "honest": 0}
     eye.close()

@@ -50,10 +50,11 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def bench(address: str, tmp_path: Path) -> Bench:
+def bench(address: str, tmp_path: Path) -> Iterator[Bench]:
     made = Bench(address, tmp_path)
     made.trainer.learner = Learner(seed=1, settings=BY_HAND)
-    return made
+    yield made
+    made.trainer.close()
 
 
 class Labelled:
@@ -243,7 +244,7 @@ def test_a_champion_gone_bad_falls_back_and_only_a_won_trial_ends_the_alarm(
     serving = contest.champion.version
     assert last_version(bench, address) == serving
     bench.trainer.save()
-    bench.start()
+    bench.restart()
     assert sample("sluice_drift_alarm", signal="fallback") == 1, "a restart ends no alarm"
     bench.trainer.publish()
     assert last_version(bench, address) == serving, "what the spoiled learner learns is only compared"
@@ -259,7 +260,7 @@ def test_a_restart_during_a_trial_puts_nothing_into_service(
     bench.trainer.adopt(bad)
     labelled.verdicts(100, seed=11)
     bench.trainer.save()
-    bench.start()
+    bench.restart()
     contest = bench.trainer.watch.contest
     assert contest.on_trial
     assert forest_of(contest.champion) == serving

@@ -6,10 +6,19 @@ import msgspec
 import pytest
 
 from models.control.messages import ControlKind
-from models.control.policy import Action, PolicySettings, Standing, Why, decide, freeze_draft, standing_from
+from models.control.policy import (
+    Action,
+    PolicySettings,
+    Standing,
+    Why,
+    decide,
+    doubted_until_us,
+    freeze_draft,
+    standing_from,
+)
 from models.control.records import Order
 from models.control.states import OrderKind, OrderState
-from models.money.types import Transfer
+from models.money.types import LATEST_US, Transfer
 from models.risk.assessment import AccountLists, Assessment, Band, DetectorScore, ListLevel, Reason
 from tests.controlkit import HOUR, T0, order
 
@@ -199,3 +208,30 @@ def test_freeze_draft_asks_for_what_is_held_and_never_for_more(amount: int, exec
     assert (draft.kind, draft.state, draft.amount_fen) == (OrderKind.FREEZE, OrderState.DRAFT, drafted)
     assert (draft.victim, draft.account, draft.months) == (applied().victim, "6217", 6)
     assert draft.maker == "sluice"
+
+
+def ended(state: OrderState, at_us: int = T0, kind: OrderKind = OrderKind.PROTECTIVE_STOP) -> Order:
+    return order(kind, state, state_since_us=at_us)
+
+
+@pytest.mark.parametrize(
+    ("orders", "until_us"),
+    [
+        ((), 0),
+        ((order(),), LATEST_US),
+        ((ended(OrderState.APPLIED),), LATEST_US),
+        ((ended(OrderState.RELEASED), order(OrderKind.FREEZE)), LATEST_US),
+        ((ended(OrderState.RELEASED),), 0),
+        ((ended(OrderState.LIFTED, kind=OrderKind.FREEZE),), 0),
+        ((ended(OrderState.CANCELLED, kind=OrderKind.FREEZE),), 0),
+        ((ended(OrderState.EXPIRED),), T0),
+        ((ended(OrderState.DECLINED), ended(OrderState.FAILED, T0 + 1)), T0 + 1),
+        ((ended(OrderState.EXPIRED), ended(OrderState.RELEASED, T0 + 1)), 0),
+        ((ended(OrderState.RELEASED), ended(OrderState.EXPIRED, T0 + 1)), T0 + 1),
+        ((ended(OrderState.CONVERTED), ended(OrderState.LIFTED, T0 + 1, OrderKind.STOP)), 0),
+    ],
+)
+def test_an_account_is_in_doubt_while_an_order_is_open_and_after_one_that_nobody_answered(
+    orders: tuple[Order, ...], until_us: int
+) -> None:
+    assert doubted_until_us(orders) == until_us

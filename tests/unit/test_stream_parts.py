@@ -15,10 +15,11 @@ from mode.utils.queues import FlowControlEvent, FlowControlQueue
 from pydantic import ValidationError
 from rocksdict import Options, Rdict
 
+from models.control.messages import ControlKind
 from models.money.types import account_id
 from models.risk.assessment import AccountLists, ListLevel
 from models.risk.profile import EMPTY_PROFILE
-from models.wire import ControlEntry, decode_dead_letter
+from models.wire import ControlEntry, decode_dead_letter, encode
 from stream.continuity import Continuity, OffsetGap
 from stream.controls import NO_LISTS, Controls
 from stream.deadletter import Brake, Fault, Quarantine
@@ -215,6 +216,37 @@ def test_what_is_proven_of_an_account_outlasts_its_listing() -> None:
     assert controls.lists(payee, payer, 10) == AccountLists(
         payer=ListLevel.BLACK, payer_proven_received=3, payee_proven_paid=1
     )
+
+
+@pytest.mark.parametrize(
+    ("entry", "in_doubt"),
+    [
+        ({}, False),
+        ({"level": ListLevel.WHITE}, False),
+        ({"level": ListLevel.GREY}, False),
+        ({"level": ListLevel.BLACK}, True),
+        ({"control": ControlKind.AMOUNT_HOLD}, True),
+        ({"doubted_until_us": 10}, False),
+        ({"doubted_until_us": 11}, True),
+    ],
+)
+def test_an_account_is_in_doubt_by_list_control_or_order(entry: dict[str, Any], in_doubt: bool) -> None:
+    controls, account = Controls(), account_id("a", "1")
+    assert not controls.in_doubt(account, 10)
+    controls.apply(ControlEntry(account=account, **entry))
+    assert controls.in_doubt(account, 10) is in_doubt
+
+
+def test_controls_follow_their_topic_and_refuse_what_they_cannot_read() -> None:
+    controls = Controls()
+    refused: list[Fault] = []
+    entry = encode(ControlEntry(account=account_id("a", "1"), level=ListLevel.BLACK))
+    for key, value in ((b"a/1", entry), (None, entry), (b"a/2", b"no control"), (b"a/3", None)):
+        controls.follow(Record("controls", 0, 0, key, value), lambda _record, fault, _why: refused.append(fault))
+    assert refused == [Fault.KEY, Fault.MALFORMED]
+    assert len(controls) == 1
+    controls.follow(Record("controls", 0, 1, b"a/1", None), lambda *_: None)
+    assert not len(controls)
 
 
 # --- flow --------------------------------------------------------------------
