@@ -21,7 +21,7 @@ from api.bank import Gateway
 from api.errors import ApiError, BadRequest, FieldProblem, FrameworkError, Unavailable, Unprocessable
 from api.limits import BodyLimit
 from api.replies import document
-from api.routes import admin, health, lists, orders, snapshots, transfers, verdicts
+from api.routes import admin, health, lists, orders, reviews, snapshots, transfers, verdicts
 from api.runtime import Runtime
 from api.settings import ApiSettings
 from api.store.database import StoreAway
@@ -56,7 +56,7 @@ def create_app(settings: ApiSettings, *, gateway: Gateway | None = None, clock: 
 
     app = FastAPI(title="Sluice", version="1", description=DESCRIPTION, lifespan=lifespan)
     app.state.runtime = runtime
-    for module in (transfers, orders, verdicts, lists, snapshots, admin, health):
+    for module in (transfers, orders, verdicts, reviews, lists, snapshots, admin, health):
         app.include_router(module.router)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     _add_handlers(app)

@@ -16,13 +16,14 @@ from api.service.desk import Desk
 from api.service.reports import take_verdict
 from api.service.transactions import Transactor
 from api.service.triage import NOT_STOPPED, Taken, triage
-from api.store import snapshots, transfers
+from api.store import samples, snapshots, transfers
 from api.store.database import Priority
 from api.store.transfers import AssessedRow
 from api.traces import Traces
 from api.waiters import DecisionView, Waiters
 from models.control.brake import Brake
 from models.risk.assessment import Assessment, Band
+from models.risk.lot import Lot
 from models.wire import ModelSnapshot, Topic, Verdict, archive_key, dead_letter, encode
 from telemetry import metrics
 from telemetry.clock import wall_us
@@ -93,6 +94,7 @@ class FeedSink:
         loop: asyncio.AbstractEventLoop,
         *,
         traces: Traces,
+        lot: Lot,
     ) -> None:
         self._transactor = transactor
         self._brake = brake
@@ -100,6 +102,7 @@ class FeedSink:
         self._producer = producer
         self._loop = loop
         self._traces = traces
+        self._lot = lot
 
     def act(self, found: Sequence[tuple[Assessment, bytes]]) -> list[AssessedRow]:
         """Order stops for assessments in the stop band, tell who waits, return rows to store; raise `StoreAway`."""
@@ -146,6 +149,8 @@ class FeedSink:
         def work(desk: Desk) -> list[Verdict]:
             self._brake.saw_transfers(desk.now_us, len(rows))
             transfers.record_assessments(desk.connection, rows, desk.wall_us)
+            drawn = [row.assessment.transfer.transfer_id for row in rows if self._lot.draws(row.assessment)]
+            samples.keep(desk.connection, drawn, rate=self._lot.rate, wall_us=desk.wall_us)
             for each in panels:
                 snapshots.keep(desk.connection, each)
             return [each for each in labels if take_verdict(desk, each)]

@@ -15,8 +15,9 @@ from api.service.reports import ReportResult
 from api.verify import Verification
 from api.waiters import DecisionView
 from models.control.records import Order
+from models.money.types import Transfer
 from models.risk.assessment import Assessment
-from models.wire import ModelSnapshot
+from models.wire import ModelSnapshot, VerdictSource
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -72,9 +73,28 @@ class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str
 
 
+class ReviewTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A transfer that an analyst should look at; answered by a verdict with this ``source``.
+
+    It tells no risk: whoever looks should not be led by it.
+    """
+
+    transfer: Transfer
+    source: VerdictSource
+    priority: str
+    drawn_us: int
+
+
+class ReviewPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Transfers that wait for a look, the latest first; ``next`` goes into ``after`` for the following page."""
+
+    reviews: list[ReviewTask]
+    next: str
+
+
 DOCUMENTED: Final = (
     PostedTransfer, Acceptance, BatchResult, TransferView, Order, OrderPage, ReportResult, ListView, Verification,
-    ModelSnapshot,
+    ModelSnapshot, ReviewPage,
 )  # fmt: skip
 
 EXAMPLE_TRANSFER: Final = {

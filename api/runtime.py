@@ -141,7 +141,15 @@ class Runtime:
 
     def _start_feed(self, loop: asyncio.AbstractEventLoop) -> None:
         settings = self.settings
-        sink = FeedSink(self.transactor, self.brake, self.waiters, self.producer, loop, traces=self.traces)
+        sink = FeedSink(
+            self.transactor,
+            self.brake,
+            self.waiters,
+            self.producer,
+            loop,
+            traces=self.traces,
+            lot=settings.lot(),
+        )
         feed_settings = FeedSettings(
             broker=settings.broker,
             topic_prefix=settings.topic_prefix,

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from models.control.brake import BrakeLimits
 from models.control.deadlines import Clocks
 from models.control.policy import PolicySettings
+from models.risk.lot import Lot
 from models.wire import TOPIC_PREFIX_PATTERN
 
 SECOND_US = 1_000_000
@@ -74,6 +75,14 @@ class ApiSettings(BaseSettings):
     )
     persist_max: int = Field(default=500, ge=1, le=5_000, description="Most assessments stored in one transaction.")
 
+    # --- labels
+    review_sample_rate: float = Field(
+        default=0.0005, ge=0, le=1, description="Share of allowed transfers drawn by lot for analysts; 0 draws none."
+    )
+    review_sample_salt: SecretStr = Field(
+        default=SecretStr(""), description="Secret of that lot; who knows it can choose ids that are never drawn."
+    )
+
     # --- banks
     bank_timeout_s: Positive = Field(default=5.0, description="Wall time one call to a bank may take.")
     bank_concurrency: int = Field(default=8, ge=1, le=256, description="Calls under way to one bank.")
@@ -102,6 +111,10 @@ class ApiSettings(BaseSettings):
     brake_share: float = Field(default=0.05, gt=0, le=1, description="Largest share of transfers stopped.")
     brake_share_window_s: Positive = Field(default=600.0, description="Window of that share.")
     brake_share_min_transfers: int = Field(default=1_000, ge=1, description="Fewest transfers for that share.")
+
+    def lot(self) -> Lot:
+        """Return the lot by which allowed transfers are drawn for a look."""
+        return Lot(rate=self.review_sample_rate, salt=self.review_sample_salt.get_secret_value())
 
     def policy(self) -> PolicySettings:
         """Return the policy's settings."""

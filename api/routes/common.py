@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 
 from api.auth import Principal, Role, require_role
-from api.errors import ApiError, Conflict, Forbidden, NotFound, Unprocessable
+from api.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound, Unprocessable
 from api.runtime import Runtime
 from api.service.desk import Desk
 from api.service.reports import NotAssessed
@@ -57,6 +57,16 @@ def as_api_error(error: OrderError) -> ApiError:
     if error.code.endswith("_required"):
         return Unprocessable(error.code, str(error))
     return Conflict(error.code, str(error))
+
+
+def parse_cursor(after: str) -> tuple[int, str] | None:
+    """Return time and id from the ``next`` of a page, ``None`` for the first page; raise `BadRequest`."""
+    if not after:
+        return None
+    time_us, colon, last_id = after.partition(":")
+    if not colon or not time_us.isdecimal() or len(time_us) > 18 or not last_id.isprintable():
+        raise BadRequest("bad_cursor", "`after` must be the `next` of a page")
+    return int(time_us), last_id
 
 
 async def transact(request: Request, work: Callable[[Desk], T]) -> T:

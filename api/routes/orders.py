@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from api.auth import Principal
-from api.errors import BadRequest, NotFound
+from api.errors import NotFound
 from api.replies import OrderPage, answers, reply
-from api.routes.common import Analyst, Approver, Staff, runtime_of, transact
+from api.routes.common import Analyst, Approver, Staff, parse_cursor, runtime_of, transact
 from api.schemas import ApproveBody, DocumentBody, DraftBody, OrderPath, ReasonBody, SubmitBody
 from api.service.desk import Desk
 from api.service.drafting import DraftWish, draft
@@ -35,20 +35,11 @@ async def list_orders(  # noqa: PLR0917 - FastAPI passes query parameters by nam
 ) -> Response:
     """List orders by kind, state, bank and account."""
     wanted = orders.Filter(
-        kind=kind or "", state=state or "", bank=bank, account=account, after=_cursor(after), limit=limit
+        kind=kind or "", state=state or "", bank=bank, account=account, after=parse_cursor(after), limit=limit
     )
     found = await runtime_of(request).database.read(lambda connection: orders.search(connection, wanted))
     last = found[-1] if len(found) == limit else None
     return reply(OrderPage(orders=found, next=f"{last.created_us}:{last.order_id}" if last else ""))
-
-
-def _cursor(after: str) -> tuple[int, str] | None:
-    if not after:
-        return None
-    created, colon, order_id = after.partition(":")
-    if not colon or not created.isdecimal() or len(created) > 18 or not order_id.isprintable():
-        raise BadRequest("bad_cursor", "`after` must be the `next` of a page")
-    return int(created), order_id
 
 
 @router.get("/{order_id}", responses=answers(Order, "The order."))

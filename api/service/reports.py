@@ -10,19 +10,19 @@ import structlog
 
 from api.service.desk import Desk, Labelled, is_present
 from api.service.triage import Taken, carry_out, standing_of
-from api.store import orders, transfers, verdicts
+from api.store import orders, samples, transfers, verdicts
 from models.control.brake import Brake
 from models.control.orders import order_id_of
 from models.control.policy import Action, decide, target_of
-from models.control.records import Actor, Order
+from models.control.records import Actor, GuardFailed, Order
 from models.control.states import AWAITING_BANK, IN_FORCE, OrderKind
 from models.money.types import AccountId
 from models.risk.assessment import Assessment, Band, Reason, Severity
-from models.wire import Topic, Verdict, VerdictLabel, decode_assessment
+from models.wire import Topic, Verdict, VerdictLabel, VerdictSource, decode_assessment, rank_of
 
 log = structlog.get_logger(__name__)
 
-VICTIM_REPORT: Final = "victim_report"
+VICTIM_REPORT: Final = VerdictSource.VICTIM_REPORT.value
 REPORT_ROUND: Final = 2
 """A report makes an order of its own, told apart from the machine's order for the same transfer."""
 
@@ -138,32 +138,57 @@ def _as_reported(assessment: Assessment) -> Assessment:
 
 
 def take_verdict(desk: Desk, verdict: Verdict) -> bool:
-    """Keep a verdict that came by its topic from another program; return whether it said something new."""
+    """Keep a verdict that came by its topic from another program; return whether it said something new.
+
+    Where it took the place of one that counts more, that one is put on the topic again.
+    """
     if not verdicts.record_verdict(desk.connection, verdict, "topic"):
         return False
     known = transfers.find_assessment(desk.connection, verdict.transfer_id)
-    for account in () if known is None else (known.payer, known.payee):
+    if known is None:
+        return True
+    for account in (known.payer, known.payee):
         desk.publish_control(AccountId(account))
+    counts = verdicts.counting(desk.connection, verdict.transfer_id)
+    if counts is not None and rank_of(counts.source) > rank_of(verdict.source):
+        assessment, label_known = decode_assessment(known.body), VerdictLabel(counts.label)
+        restated = _verdict(desk, assessment, label_known, counts.source, at_us=counts.decided_us)
+        desk.publish(Topic.VERDICTS, verdict.transfer_id, restated)
     return True
 
 
-def label(desk: Desk, assessment: Assessment, verdict: VerdictLabel, source: str, actor: Actor, *, at_us: int) -> bool:
-    """Record a verdict with the features as scored, for topic and audit; return whether it said something new."""
-    transfer = assessment.transfer
-    record = Verdict(
-        transfer_id=transfer.transfer_id,
+def _verdict(desk: Desk, assessment: Assessment, verdict: VerdictLabel, source: str, *, at_us: int) -> Verdict:
+    """Return a verdict with the features as scored and, of a sample, the chance with which it was drawn."""
+    transfer_id = assessment.transfer.transfer_id
+    drawn = samples.rate_of(desk.connection, transfer_id) if source == VerdictSource.SAMPLE else None
+    return Verdict(
+        transfer_id=transfer_id,
         label=verdict,
         source=source,
         decided_us=at_us,
         features=assessment.features,
         feature_set=assessment.feature_set,
+        sample_rate=drawn or 1.0,
     )
+
+
+def label(desk: Desk, assessment: Assessment, verdict: VerdictLabel, source: str, actor: Actor, *, at_us: int) -> bool:
+    """Record a verdict with the features as scored, for topic and audit; return whether it said something new.
+
+    Raises `GuardFailed` if its source is a sample and the transfer was not drawn.
+    """
+    transfer = assessment.transfer
+    if source == VerdictSource.SAMPLE and samples.rate_of(desk.connection, transfer.transfer_id) is None:
+        raise GuardFailed("not_drawn", "the transfer was not drawn by lot; say it as analyst")
+    record = _verdict(desk, assessment, verdict, source, at_us=at_us)
     cleared = any(
         each.label == VerdictLabel.HONEST for each in verdicts.of_transfer(desk.connection, transfer.transfer_id)
     )
     if not verdicts.record_verdict(desk.connection, record, actor.name):
         return False
-    desk.publish(Topic.VERDICTS, transfer.transfer_id, record)
+    counts = verdicts.counting(desk.connection, transfer.transfer_id)
+    if counts is None or rank_of(counts.source) <= rank_of(source):
+        desk.publish(Topic.VERDICTS, transfer.transfer_id, record)
     for account in (transfer.payer, transfer.payee):
         desk.publish_control(account)
     desk.note("verdict", transfer.transfer_id, actor, {"label": verdict, "source": source})

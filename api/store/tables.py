@@ -143,6 +143,16 @@ verdicts = Table(
 )
 """Verdicts by transfer and source; the accounts are repeated so that proven fraud can be counted by account."""
 
+samples = Table(
+    "samples",
+    metadata,
+    Column("transfer_id", String(_ID), primary_key=True),
+    Column("rate", Float, nullable=False),
+    _us("drawn_wall_us"),
+    Index("ix_samples_drawn", "drawn_wall_us", "transfer_id"),
+)
+"""Transfers drawn by lot for a look, each with the chance it had then."""
+
 reports = Table(
     "reports",
     metadata,

@@ -45,6 +45,7 @@ def make(demo: bool, now_us: int) -> tuple[dict[str, str], dict[str, str]]:
         "POSTGRES_PASSWORD": secrets.token_hex(24),
         "GRAFANA_PASSWORD": secrets.token_urlsafe(24),
         "SLUICE_SNAPSHOT_KEY": secrets.token_urlsafe(32),
+        "SLUICE_REVIEW_SAMPLE_SALT": secrets.token_urlsafe(32),
         "SLUICE_API_KEYS": f"'{api_keys(banks, people, reporter)}'",
     }
     if demo:

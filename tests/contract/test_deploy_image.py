@@ -157,7 +157,13 @@ def test_the_demo_gets_banks_that_may_post_and_a_fast_clock() -> None:
 
 def test_secrets_are_fresh_each_time() -> None:
     first, second = made()[0], made()[0]
-    for name in ("POSTGRES_PASSWORD", "GRAFANA_PASSWORD", "SLUICE_SNAPSHOT_KEY", "SLUICE_API_KEYS"):
+    for name in (
+        "POSTGRES_PASSWORD",
+        "GRAFANA_PASSWORD",
+        "SLUICE_SNAPSHOT_KEY",
+        "SLUICE_REVIEW_SAMPLE_SALT",
+        "SLUICE_API_KEYS",
+    ):
         assert len(first[name]) >= 32
         assert first[name] != second[name]
     assert re.fullmatch(r"[0-9a-f]+", first["POSTGRES_PASSWORD"]), "it becomes part of an address"

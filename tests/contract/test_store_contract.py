@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from api.store import audit, brake, lists, orders, outbox, publications, transfers, verdicts
+from api.store import audit, brake, lists, orders, outbox, publications, transfers
 from api.store.database import Database, Priority, StoreAway
 from api.store.migrate import upgrade
 from api.store.tables import metadata
@@ -26,7 +25,7 @@ from models.control.records import Order
 from models.control.states import OrderEvent, OrderKind, OrderState
 from models.money.types import AccountId
 from models.risk.assessment import Band, ListLevel
-from models.wire import ControlEntry, Topic, Verdict, VerdictLabel
+from models.wire import ControlEntry, Topic
 from tests.apikit import assessed, transfer
 from tests.controlkit import T0, act, order
 from tests.pgkit import PostgresServer
@@ -266,46 +265,6 @@ async def test_lists_and_their_changes(database: Database) -> None:
     assert await database.read(lambda c: lists.level_of(c, account)) is ListLevel.GREY
     assert await database.read(lambda c: lists.level_of(c, AccountId("ccb/1"))) is ListLevel.NONE
     assert await database.write(lambda c: lists.propose_change(c, change))
-
-
-async def test_verdicts_and_reports(database: Database) -> None:
-    verdict = Verdict(
-        transfer_id="t", label=VerdictLabel.FRAUD, source="analyst", decided_us=1, features=(), feature_set="f"
-    )
-    changed = msgspec.structs.replace(verdict, label=VerdictLabel.HONEST)
-    news = [
-        await database.write(lambda c, v=v: verdicts.record_verdict(c, v, "ann")) for v in (verdict, verdict, changed)
-    ]
-    assert news == [True, False, True]
-    assert [each.label for each in await database.read(lambda c: verdicts.of_transfer(c, "t"))] == ["honest"]
-    report = {"report_id": "RP-1", "reported_by": "x", "transfer_ids": "[]", "note": "n", "reported_us": 1}
-    assert await database.write(lambda c: verdicts.record_report(c, report))
-    assert not await database.write(lambda c: verdicts.record_report(c, report))
-
-
-async def test_proven_fraud_by_account(database: Database) -> None:
-    first, second = transfer(payer_account="A", payee_account="B"), transfer(payer_account="B", payee_account="C")
-    found = [AssessedRow(assessment=assessed(each), body=b"{}") for each in (first, second)]
-    await database.write(lambda c: transfers.record_assessments(c, found, 1))
-
-    async def say(transfer_id: str, label: VerdictLabel, source: str) -> None:
-        verdict = Verdict(
-            transfer_id=transfer_id, label=label, source=source, decided_us=1, features=(), feature_set="f"
-        )
-        await database.write(lambda c: verdicts.record_verdict(c, verdict, "x"))
-
-    async def proven(account: str) -> tuple[int, int]:
-        return await database.read(lambda c: verdicts.proven(c, AccountId(account)))
-
-    for source in ("victim_report", "bank"):
-        await say(first.transfer_id, VerdictLabel.FRAUD, source)
-    await say(second.transfer_id, VerdictLabel.FRAUD, "victim_report")
-    await say("unknown", VerdictLabel.FRAUD, "bank")
-    assert [await proven(each) for each in ("icbc/A", "ccb/B", "icbc/B", "ccb/C")] == [(1, 0), (0, 1), (1, 0), (0, 1)]
-    await say(first.transfer_id, VerdictLabel.HONEST, "bank")
-    assert await proven("icbc/A") == (1, 0)
-    await say(first.transfer_id, VerdictLabel.HONEST, "analyst")
-    assert await proven("icbc/A") == (0, 0)
 
 
 async def test_trips(database: Database) -> None:

@@ -14,9 +14,9 @@ import pytest_asyncio
 
 from api.decoding import decode_posted
 from models.control.messages import CommandKind
-from models.money.types import Transfer
+from models.money.types import LATEST_US, Transfer
 from models.risk.assessment import Band, ListLevel
-from models.wire import ControlEntry, Topic, decode_control, decode_verdict
+from models.wire import ControlEntry, Topic, Verdict, VerdictLabel, decode_control, decode_verdict
 from stream.broker import EmbeddedBroker
 from tests.apikit import Api, FakeBank, assessed, key_of, running, settings_for, transfer, until
 
@@ -29,7 +29,7 @@ accounts = itertools.count(6_217_000_000_010_000)
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
     broker = EmbeddedBroker()
-    settings = settings_for(broker.bootstrap, tmp_path_factory.mktemp("api"))
+    settings = settings_for(broker.bootstrap, tmp_path_factory.mktemp("api"), review_sample_rate=0.5)
     async with running(settings, bank=FakeBank()) as running_api:
         yield running_api
 
@@ -162,7 +162,19 @@ async def test_release_by_an_analyst_then_the_account_rests(api: Api) -> None:
         "order.open", "order.bank_ok", "order.take_review", "order.release", "order.bank_ok",
     ]  # fmt: skip
     assert [each["actor"] for each in history] == ["sluice", "ccb", "ann", "ann", "ccb"]
-    assert [each.control is not None for each in await entries_of(api, subject, 2)] == [True, False]
+    entries = await entries_of(api, subject, 3)
+    assert [each.control is not None for each in entries] == [False, True, False], "asked for, in force, gone"
+    assert [each.doubted_until_us for each in entries] == [LATEST_US] * 3, "the freeze's draft is still open"
+
+
+async def test_an_account_is_in_doubt_from_a_draft_until_it_is_withdrawn(api: Api) -> None:
+    subject = to_new_account()
+    api.topics.assess(assessed(subject, Band.ALLOW))
+    await seen(api, subject)
+    path = await drafted(api, subject)
+    assert (await api.post(f"{path}/cancel", {"reason": "withdrawn"})).json()["state"] == "cancelled"
+    entries = await entries_of(api, subject, 2)
+    assert [(each.control, each.doubted_until_us) for each in entries] == [(None, LATEST_US), (None, 0)]
 
 
 async def entries_of(api: Api, subject: Transfer, count: int) -> list[ControlEntry]:
@@ -241,6 +253,82 @@ async def test_verdicts(api: Api) -> None:
     view = await api.get(f"/v1/transfers/{subject.transfer_id}")
     assert sorted(each["source"] for each in view["verdicts"]) == ["analyst", "bank"]
     assert await metric(api, 'sluice_false_stops_total{bank="ccb"}') == before + 1
+
+
+async def labels_of(api: Api, subject: Transfer, count: int) -> list[tuple[str, str]]:
+    """Return what ``verdicts`` says of a transfer, once it says it ``count`` times: source and label."""
+
+    def ours(found: list[Any]) -> list[tuple[str, str]]:
+        said = [decode_verdict(each.value()) for each in found if each.key() == subject.transfer_id.encode()]
+        return [(each.source, each.label.value) for each in said]
+
+    return ours(await api.topics.collect(Topic.VERDICTS, lambda found: len(ours(found)) >= count))
+
+
+async def test_the_topic_holds_the_verdict_that_counts_whoever_speaks_last(api: Api) -> None:
+    subject = to_new_account()
+    api.topics.assess(assessed(subject, Band.ALLOW))
+    await seen(api, subject)
+    body = {"transfer_id": subject.transfer_id, "label": "honest"}
+    assert (await api.post("/v1/verdicts", body)).status_code == 202
+    assert (await api.post("/v1/reports", {"transfer_ids": [subject.transfer_id]}, who="icbc")).status_code == 202
+    other = Verdict(
+        transfer_id=subject.transfer_id,
+        label=VerdictLabel.FRAUD,
+        source="bank",
+        decided_us=subject.occurred_us,
+        features=(1.0, 2.5),
+        feature_set="f1",
+    )
+    api.topics.put(Topic.VERDICTS, subject.transfer_id, other)
+    said = await labels_of(api, subject, 3)
+    assert said == [("analyst", "honest"), ("bank", "fraud"), ("analyst", "honest")]
+    view = await api.get(f"/v1/transfers/{subject.transfer_id}")
+    assert {each["source"] for each in view["verdicts"]} == {"analyst", "victim_report", "bank"}
+
+
+async def waiting_reviews(api: Api) -> dict[str, dict[str, Any]]:
+    """Return all tasks by transfer, page by page."""
+    found: dict[str, dict[str, Any]] = {}
+    after = ""
+    while True:
+        page = await api.get("/v1/reviews", limit=3, after=after)
+        found |= {task["transfer"]["transfer_id"]: task for task in page["reviews"]}
+        after = page["next"]
+        if not after:
+            return found
+
+
+async def test_transfers_drawn_by_lot_wait_for_an_analyst_and_their_verdict_says_how_likely_they_were(
+    api: Api,
+) -> None:
+    subjects = [to_new_account() for _ in range(40)]
+    doubtful = [to_new_account() for _ in range(10)]
+    api.topics.assess(*(assessed(each, Band.ALLOW) for each in subjects))
+    api.topics.assess(*(assessed(each, Band.WATCH) for each in doubtful))
+    for each in (*subjects, *doubtful):
+        await seen(api, each)
+    tasks = await waiting_reviews(api)
+    drawn = [each for each in subjects if each.transfer_id in tasks]
+    passed = next(each for each in subjects if each.transfer_id not in tasks)
+    assert 0 < len(drawn) < 40
+    assert not tasks.keys() & {each.transfer_id for each in doubtful}
+    task = tasks[drawn[0].transfer_id]
+    assert (task["source"], task["priority"]) == ("sample", "low")
+    assert "risk" not in task
+    body = {"transfer_id": drawn[0].transfer_id, "label": "fraud", "source": "sample"}
+    assert code_of(await api.post("/v1/verdicts", body, who="icbc")) == (403, "source_not_yours")
+    assert (await api.post("/v1/verdicts", body)).status_code == 202
+    chosen = body | {"transfer_id": passed.transfer_id}
+    assert code_of(await api.post("/v1/verdicts", chosen)) == (409, "not_drawn")
+    records = await api.topics.collect(
+        Topic.VERDICTS, lambda found: drawn[0].transfer_id.encode() in {each.key() for each in found}
+    )
+    (said,) = [decode_verdict(each.value()) for each in records if each.key() == drawn[0].transfer_id.encode()]
+    assert (said.source, said.label, said.sample_rate) == ("sample", "fraud", 0.5)
+    assert drawn[0].transfer_id not in await waiting_reviews(api)
+    assert (await api.get("/v1/reviews", who="icbc")).status_code == 403
+    assert code_of(await api.get("/v1/reviews", after="nonsense")) == (400, "bad_cursor")
 
 
 async def metric(api: Api, name: str) -> float:
