@@ -68,17 +68,21 @@ class Follower:
         )
 
     def start(self, timeout_s: float) -> None:
-        """Start following; return once all that is there now has been applied.
+        """Start following, if nothing has yet; return once all that was there at the start has been applied.
 
         Raises `Behind` after ``timeout_s`` seconds, or what ``apply`` raised.
         """
+        if self._thread.ident is None:
+            self._begin()
+        if not self._caught_up.wait(timeout_s):
+            raise Behind(f"{self._topic} could not be read to its end within {timeout_s:g} s")
+        self.check()
+
+    def _begin(self) -> None:
         topic = self._consumer.list_topics(self._topic, timeout=METADATA_TIMEOUT_S).topics[self._topic]
         self._pending = set(topic.partitions)
         self._consumer.assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in topic.partitions])
         self._thread.start()
-        if not self._caught_up.wait(timeout_s):
-            raise Behind(f"{self._topic} could not be read to its end within {timeout_s:g} s")
-        self.check()
 
     def check(self) -> None:
         """Raise what ended the follower, if anything did."""

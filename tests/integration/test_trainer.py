@@ -24,6 +24,7 @@ from tests.streamkit import WAIT_S, Eye, dead_letters
 from tests.trainerkit import (
     DAY_US,
     KEY,
+    NEVER,
     Bench,
     assessment,
     embedded,
@@ -115,6 +116,13 @@ def test_credits_of_an_account_in_doubt_mature_only_once_the_doubt_proves_unfoun
     bench.clock.advance(DAY_US)
     bench.trainer.step()
     assert bench.learned == {"fraud": 0, "honest": 2}
+
+
+def test_beginning_again_goes_on_following_the_controls(bench: Bench, address: str) -> None:
+    account = account_id("ccb", "MULE")
+    bench.trainer.begin(NEVER)
+    send_controls(address, [ControlEntry(account=account, doubted_until_us=LATEST_US)])
+    bench.until_in_doubt(account, doubted=True)
 
 
 def test_verdicts_are_read_before_anything_old_can_count_as_honest(address: str, tmp_path: Path) -> None:
