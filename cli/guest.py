@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollectio
 from confluent_kafka.admin import AdminClient
 
 from models.wire import Topic
+from stream.inspector import inspectors_group
 from stream.settings import StreamSettings
 from stream.topics import (
     REQUEST_TIMEOUT_S,
@@ -56,7 +57,11 @@ class Guest:
 
     def __init__(self, settings: StreamSettings, api_group: str) -> None:
         self._settings = settings
-        self._places = {settings.group: Topic.TRANSFERS, api_group: Topic.ASSESSMENTS}
+        self._places = {
+            settings.group: Topic.TRANSFERS,
+            inspectors_group(settings.group): Topic.CONTROLS,
+            api_group: Topic.ASSESSMENTS,
+        }
         self._topics = topic_names(settings.group, settings.topic_prefix)
         self._admin: AdminClient | None = None
 

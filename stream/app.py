@@ -6,6 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -15,14 +16,15 @@ from faust.exceptions import ConsistencyError
 from models.risk.assessment import Band
 from models.risk.scorer import Scorer
 from models.wire import Topic
-from stream.controls import Controls
+from stream.controls import Controls, read_control
 from stream.crash import CrashOnly
-from stream.deadletter import Fault
+from stream.deadletter import Fault, RecordFault
 from stream.driver import tune_threads
 from stream.engine import ScoringEngine
 from stream.exitcodes import ExitCode
 from stream.follower import Follower, Record
-from stream.panels import CurrentScorer, Panels
+from stream.inspector import Check, Inspector, inspectors_group
+from stream.panels import CurrentScorer, Panels, read_panel
 from stream.quiet import quiet_engine
 from stream.ready import announce_ready
 from stream.rulebook import RulesUnreadable, read_rules
@@ -88,15 +90,18 @@ class _Life:
         self._controls = Controls()
         self._scorer = CurrentScorer(scorer)
         key = settings.snapshot_key.get_secret_value().encode()
-        self._panels = Panels(self._scorer, key=key, refuse=self._quarantine)
+        self._panels = Panels(self._scorer, key=key)
         self._followers = [
-            Follower(
-                settings.broker,
-                settings.on_broker(Topic.CONTROLS),
-                lambda each: self._controls.follow(each, self._quarantine),
-            ),
+            Follower(settings.broker, settings.on_broker(Topic.CONTROLS), self._controls.follow),
             Follower(settings.broker, settings.on_broker(Topic.MODELS), self._panels.follow),
         ]
+        self._inspector = Inspector(
+            settings.broker,
+            inspectors_group(settings.group),
+            checks=followed_checks(key, settings.topic_prefix),
+            set_aside=self._set_aside,
+        )
+        self._readers: tuple[Follower | Inspector, ...] = (*self._followers, self._inspector)
         self._tasks: list[asyncio.Task[Any]] = []
         self._ready = False
 
@@ -139,6 +144,7 @@ class _Life:
         await starting
         self._end_if_crashed()
         self._ready = True
+        self._inspector.start()
         collect_rarely()
         log.info("scoring", profiles=len(self._engine.profiles), controls=len(self._controls))
         announce_ready(self._settings.ready_file, self._settings.worker_id)
@@ -159,8 +165,8 @@ class _Life:
         while True:
             await asyncio.sleep(WATCH_S)
             self._end_if_crashed()
-            for follower in self._followers:
-                follower.check()
+            for reader in self._readers:
+                reader.check()
 
     def _end_if_crashed(self) -> None:
         app = self._engine.app
@@ -189,14 +195,22 @@ class _Life:
         engine = self._engine
         if self._ready and not await engine.stop_taking():
             self._end(ExitCode.UNCONFIRMED, "work in flight was not confirmed before the stop")
-        for follower in self._followers:
-            follower.stop()
+        for reader in self._readers:
+            reader.stop()
         for task in self._tasks:
             task.cancel()
         await engine.app.stop()
         log.info("stopped")
         return ExitCode.OK
 
-    def _quarantine(self, record: Record, fault: Fault, detail: str) -> None:
-        """Send the dead letter of a followed record from the loop's thread; nothing waits for it."""
-        self._loop.call_soon_threadsafe(self._engine.quarantine, record, fault, detail)
+    def _set_aside(self, record: Record, fault: RecordFault) -> threading.Event:
+        """Send the dead letter of a followed record from the loop's thread; the event is set once it is confirmed."""
+        confirmed = threading.Event()
+        self._loop.call_soon_threadsafe(self._engine.quarantine, record, fault, confirmed.set)
+        return confirmed
+
+
+def followed_checks(key: bytes, topic_prefix: str = "") -> dict[str, Check]:
+    """Return how each followed topic is read; without the key of snapshots nothing can be said of ``models``."""
+    checks: dict[str, Check] = {topic_prefix + Topic.CONTROLS: read_control}
+    return checks | {topic_prefix + Topic.MODELS: partial(read_panel, key=key)} if key else checks

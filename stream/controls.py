@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from models.money.types import AccountId
 from models.risk.assessment import AccountLists, ListLevel
 from models.wire import ControlEntry, decode_control
-from stream.deadletter import UNREADABLE, Fault
+from stream.deadletter import UNREADABLE, Fault, RecordFault
 from stream.follower import Record
+from telemetry.metrics import FOLLOWED_UNUSABLE
 
 NO_LISTS: Final = AccountLists()
 UNKNOWN: Final = ControlEntry(account=AccountId(""))
 
-Refuse = Callable[[Record, Fault, str], None]
-"""Takes a record that cannot be read."""
+
+def read_control(record: Record) -> ControlEntry | None:
+    """Return the entry of a record, ``None`` for a tombstone; raise `RecordFault` for what is neither."""
+    if record.key is None:
+        raise RecordFault(Fault.KEY, "a control without an account")
+    if record.value is None:
+        return None
+    try:
+        return decode_control(record.value)
+    except UNREADABLE as error:
+        raise RecordFault(Fault.MALFORMED, str(error)) from error
 
 
 class Controls:
@@ -24,17 +33,17 @@ class Controls:
     def __init__(self) -> None:
         self._entries: dict[AccountId, ControlEntry] = {}
 
-    def follow(self, record: Record, refuse: Refuse) -> None:
-        """Take a record of the topic."""
-        if record.key is None:
-            refuse(record, Fault.KEY, "a control without an account")
-        elif record.value is None:
+    def follow(self, record: Record) -> None:
+        """Take a record of the topic; pass by what cannot be used, which is `stream.inspector`'s to set aside."""
+        try:
+            entry = read_control(record)
+        except RecordFault as error:
+            FOLLOWED_UNUSABLE.labels(record.topic, error.fault.value).inc()
+            return
+        if entry is not None:
+            self.apply(entry)
+        elif record.key is not None:
             self.forget(AccountId(record.key.decode(errors="replace")))
-        else:
-            try:
-                self.apply(decode_control(record.value))
-            except UNREADABLE as error:
-                refuse(record, Fault.MALFORMED, str(error))
 
     def apply(self, entry: ControlEntry) -> None:
         """Put an entry in the place of the account's last one."""

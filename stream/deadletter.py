@@ -36,6 +36,14 @@ class Fault(StrEnum):
     SIGNATURE = "signature"
 
 
+class RecordFault(Exception):
+    """A record cannot be worked on; the reason is one of `Fault`."""
+
+    def __init__(self, fault: Fault, detail: str) -> None:
+        super().__init__(detail)
+        self.fault = fault
+
+
 class Brake:
     """Ends the worker when too large a share of the latest records is bad.
 

@@ -16,7 +16,7 @@ from stream.agents import Engine, Runner, attach_agent
 from stream.continuity import Continuity, LogReader
 from stream.controls import Controls
 from stream.crash import End
-from stream.deadletter import Brake, Fault, Quarantine
+from stream.deadletter import Brake, Quarantine, RecordFault
 from stream.driver import StreamApp, create_app
 from stream.epoch import Committer
 from stream.exitcodes import ExitCode
@@ -66,12 +66,11 @@ class ScoringEngine:
         self.app.on_positions = self._on_positions
         self.app.on_partitions_revoked.connect(self._on_revoked)
 
-    def quarantine(self, record: Any, fault: Fault, detail: str) -> None:
-        """Send the dead letter of a record that no stage has taken."""
-        ticket = self.sender.ticket(lambda: None)
-        ticket.send(
-            Topic.DEAD_LETTERS, *self._quarantine.letter(record, fault, detail), headers=carried(record.headers)
-        )
+    def quarantine(self, record: Any, fault: RecordFault, done: Callable[[], None]) -> None:
+        """Send the dead letter of a record that no stage has taken; call ``done`` once the broker has it."""
+        ticket = self.sender.ticket(done)
+        letter = self._quarantine.letter(record, fault.fault, str(fault))
+        ticket.send(Topic.DEAD_LETTERS, *letter, headers=carried(record.headers))
         ticket.seal()
 
     def _attach_stages(self, controls: Controls, scorer: Callable[[], Scorer]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import structlog
 
@@ -13,14 +12,25 @@ from models.risk.scorer import Scorer
 from models.risk.snapshot import SnapshotError
 from models.signing import SignatureError, verify_snapshot
 from models.wire import decode_snapshot
-from stream.deadletter import UNREADABLE, Fault
+from stream.deadletter import UNREADABLE, Fault, RecordFault
 from stream.follower import Record
-from telemetry.metrics import DETECTOR_VERSION
+from telemetry.metrics import DETECTOR_VERSION, FOLLOWED_UNUSABLE
 
 log = structlog.get_logger(__name__)
 
-Refuse = Callable[[Record, Fault, str], None]
-"""Told of a record that is no snapshot to be trusted."""
+
+def read_panel(record: Record, *, key: bytes) -> Panel | None:
+    """Return the panel of a record, ``None`` if it is of other features; raise `RecordFault` for no sound one."""
+    try:
+        snapshot = decode_snapshot(record.value or b"")
+        verify_snapshot(snapshot, key=key)
+        if snapshot.feature_set == FEATURE_SET:
+            return panel_from_snapshot(snapshot.payload)
+    except SignatureError as error:
+        raise RecordFault(Fault.SIGNATURE, str(error)) from error
+    except (SnapshotError, *UNREADABLE) as error:
+        raise RecordFault(Fault.MALFORMED, str(error)) from error
+    return None
 
 
 class CurrentScorer:
@@ -51,10 +61,9 @@ class CurrentScorer:
 class Panels:
     """Follows ``models``: of what is there at the start only the last, then each as it comes."""
 
-    def __init__(self, scorer: CurrentScorer, *, key: bytes, refuse: Refuse) -> None:
+    def __init__(self, scorer: CurrentScorer, *, key: bytes) -> None:
         self._scorer = scorer
         self._key = key
-        self._refuse = refuse
         self._turn = threading.Lock()
         self._waiting: Record | None = None
         self._live = False
@@ -81,13 +90,12 @@ class Panels:
         if not self._key:
             return
         try:
-            snapshot = decode_snapshot(record.value or b"")
-            verify_snapshot(snapshot, key=self._key)
-            if snapshot.feature_set != FEATURE_SET:
-                log.warning("snapshot ignored: of other features", found=snapshot.feature_set, ours=FEATURE_SET)
-                return
-            self._scorer.swap(panel_from_snapshot(snapshot.payload))
-        except SignatureError as error:
-            self._refuse(record, Fault.SIGNATURE, str(error))
-        except (SnapshotError, *UNREADABLE) as error:
-            self._refuse(record, Fault.MALFORMED, str(error))
+            panel = read_panel(record, key=self._key)
+        except RecordFault as error:
+            FOLLOWED_UNUSABLE.labels(record.topic, error.fault.value).inc()
+            log.warning("snapshot ignored", offset=record.offset, fault=error.fault.value, detail=str(error))
+            return
+        if panel is None:
+            log.warning("snapshot ignored: of other features", offset=record.offset, ours=FEATURE_SET)
+        else:
+            self._scorer.swap(panel)

@@ -24,7 +24,7 @@ from models.wire import (
     encode,
 )
 from stream.controls import Controls
-from stream.deadletter import UNREADABLE, Fault, Quarantine
+from stream.deadletter import UNREADABLE, Fault, Quarantine, RecordFault
 from stream.tables import AccountState, Misplaced, Profiles
 from telemetry.clock import Clock, wall_us
 from telemetry.metrics import RULE_HITS, TRANSFERS_ASSESSED, TRANSFERS_DUPLICATE, TRANSFERS_LATE
@@ -72,14 +72,6 @@ class Outcome:
         """Acceptance times of the transfers that outputs carry on."""
         self.bad = 0
         """Records that became dead letters."""
-
-
-class RecordFault(Exception):
-    """A record cannot be worked on; the reason is one of `Fault`."""
-
-    def __init__(self, fault: Fault, detail: str) -> None:
-        super().__init__(detail)
-        self.fault = fault
 
 
 class StageTools(NamedTuple):

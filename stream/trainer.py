@@ -124,11 +124,7 @@ class Trainer:
         self._assessments = settings.on_broker(Topic.ASSESSMENTS)
         self._quarantine = Quarantine("trainer")
         self._controls = Controls()
-        self._follower = Follower(
-            settings.broker,
-            settings.on_broker(Topic.CONTROLS),
-            lambda each: self._controls.follow(each, self._refuse),
-        )
+        self._follower = Follower(settings.broker, settings.on_broker(Topic.CONTROLS), self._controls.follow)
         self._refit: Refit | None = None
         self._next_publish_s = time.monotonic() + settings.publish_every_s
         self._next_save_s = time.monotonic() + SAVE_EVERY_S
@@ -204,7 +200,7 @@ class Trainer:
                 elif record.value is not None:
                     self._note_verdict(record, labelled)
             except UNREADABLE as error:
-                self._refuse(record, Fault.MALFORMED, str(error))
+                self._refuse(record, str(error))
         for item in self.labels.matured(self._clock.now_us(), self._controls.in_doubt):
             labelled.append((key_of(item.transfer_id), item.features, False, item.weight))
             self.watch.label(item.transfer_id, fraud=False)
@@ -228,8 +224,8 @@ class Trainer:
         else:
             self.learner.take_back(np.array([number]))
 
-    def _refuse(self, record: Record, fault: Fault, detail: str) -> None:
-        key, value = self._quarantine.letter(record, fault, detail)
+    def _refuse(self, record: Record, detail: str) -> None:
+        key, value = self._quarantine.letter(record, Fault.MALFORMED, detail)
         self._producer.produce(self._settings.on_broker(Topic.DEAD_LETTERS), value, key)
 
     def _observe(self, assessed: Sequence[Assessment]) -> None:

@@ -62,6 +62,11 @@ TRANSFERS_LATE = Counter("sluice_transfers_late_total", "Transfers older than th
 RULE_HITS = Counter("sluice_rule_hits_total", "Rules that fired, by code.", ["rule"])
 DETECTOR_VERSION = Gauge("sluice_detector_version_info", "1 for the detector snapshot in use.", ["detector", "version"])
 DEAD_LETTERS = Counter("sluice_dead_letters_total", "Records quarantined, by topic and reason.", ["topic", "reason"])
+FOLLOWED_UNUSABLE = Counter(
+    "sluice_followed_unusable_total",
+    "Records of a followed topic that this process passed by; each start counts those that still lie there anew.",
+    ["topic", "reason"],
+)
 OFFSET_GAPS = Counter("sluice_offset_gaps_total", "Breaks in the contiguous offsets of a topic.", ["topic"])
 CONSUMER_LAG = Gauge("sluice_consumer_lag_records", "Records not yet acknowledged.", ["topic", "partition"])
 BATCH_SIZE = Histogram("sluice_batch_records", "Records per batch of a stage.", ["stage"], buckets=BATCH_BUCKETS)

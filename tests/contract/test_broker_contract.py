@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,10 @@ from models.risk.learning.learner import Learner
 from models.signing import sign_snapshot
 from models.wire import TOPIC_PLANS, ControlEntry, Topic, encode
 from stream.broker import EmbeddedBroker
+from stream.deadletter import Fault, RecordFault
 from stream.exitcodes import ExitCode
+from stream.follower import Record
+from stream.inspector import Inspector
 from stream.tables import partition_of
 from stream.topics import TopicMismatch, ensure_topics
 from tests.streamkit import (
@@ -37,6 +41,7 @@ from tests.streamkit import (
 )
 
 KEY = "a key for tests"
+FOLLOWED = (Topic.CONTROLS, Topic.MODELS)
 BLACK = account_id("ccb", "BLACK-1")
 
 
@@ -245,3 +250,60 @@ def test_a_signed_panel_is_swapped_in_and_another_is_quarantined(address: str, e
     eye.until(lambda seen: "panel-1" in ids(seen))
     (found,) = (a for a in eye.seen if a.transfer.transfer_id == "panel-1")
     assert ("panel", snapshot.version) in {(score.name, score.version) for score in found.scores}
+
+
+def test_a_bad_record_of_a_followed_topic_is_one_dead_letter_for_all_starts_of_a_worker(
+    address: str, folder: Path
+) -> None:
+    ensure_topics(address, 4, group="again")
+    worker = WorkerProcess(address, folder, "again", group="again", snapshot_key=KEY)
+    letters, sent = dead_letters(address), set[tuple[str, bytes]]()
+    for start in range(2):
+        worker.start()
+        for topic in FOLLOWED:
+            value = b"bad before stop %d" % start
+            sent.add((topic, value))
+            post_raw(address, topic, b"panel", value, partition=0)
+        letters.until(lambda seen: sent <= {(each.topic, each.value) for each in seen if each.program == "again"})
+        assert worker.stop() == 0
+    ours = [
+        (each.topic, each.offset) for each in letters.settle() if each.program == "again" and each.topic in FOLLOWED
+    ]
+    letters.close()
+    assert len(ours) == len(set(ours))
+
+
+def refuse_unfit(record: Record) -> None:
+    if record.value and record.value.startswith(b"unfit"):
+        raise RecordFault(Fault.MALFORMED, record.value.decode())
+
+
+def test_inspectors_of_one_group_set_aside_each_bad_record_once(address: str) -> None:
+    ensure_topics(address, 4)
+    found: list[str] = []
+
+    def set_aside(record: Record, fault: RecordFault) -> threading.Event:
+        found.append(f"{record.topic} {fault}")
+        confirmed = threading.Event()
+        confirmed.set()
+        return confirmed
+
+    sent = []
+    for start in range(2):
+        checks = dict.fromkeys(FOLLOWED, refuse_unfit)
+        inspectors = [Inspector(address, "inspected", checks=checks, set_aside=set_aside) for _ in range(3)]
+        for inspector in inspectors:
+            inspector.start()
+        for topic in FOLLOWED:
+            for number in range(3):
+                post_raw(address, topic, b"key", b"good", partition=0)
+                post_raw(address, topic, b"key", b"unfit %d.%d" % (start, number), partition=0)
+                sent.append(f"{topic} unfit {start}.{number}")
+        deadline = time.monotonic() + WAIT_S
+        while not set(sent) <= set(found):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for inspector in inspectors:
+            inspector.check()
+            inspector.stop()
+    assert sorted(found) == sorted(sent)

@@ -7,31 +7,40 @@ import logging
 from pathlib import Path
 from typing import Any, NoReturn
 
+import msgspec
 import pytest
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 from mode.utils.queues import FlowControlEvent, FlowControlQueue
+from prometheus_client import REGISTRY
 from pydantic import ValidationError
 from rocksdict import Options, Rdict
 
 from models.control.messages import ControlKind
 from models.money.types import account_id
 from models.risk.assessment import AccountLists, ListLevel
+from models.risk.learning.learner import Learner
 from models.risk.profile import EMPTY_PROFILE
-from models.wire import ControlEntry, decode_dead_letter, encode
+from models.risk.scorer import Scorer
+from models.signing import sign_snapshot
+from models.wire import ControlEntry, ModelSnapshot, Topic, decode_dead_letter, encode
+from stream.app import followed_checks
 from stream.continuity import Continuity, OffsetGap
 from stream.controls import NO_LISTS, Controls
 from stream.deadletter import Brake, Fault, Quarantine
 from stream.exitcodes import RESTART_CODES, ExitCode
 from stream.flow import KeepingFlow
 from stream.follower import Record
+from stream.inspector import faults
+from stream.panels import CurrentScorer, Panels
 from stream.quiet import SeldomFilter
 from stream.ready import announce_ready
 from stream.settings import WorkerSettings
 from stream.tables import EMPTY_STATE, AccountState, Change, Misplaced, RocksProfiles, decode_state, partition_of
 
 PLACE = TP("transfers", 1)
+KEY = b"a key for tests"
 
 
 class Ended(Exception):
@@ -40,6 +49,12 @@ class Ended(Exception):
 
 def end(code: ExitCode, reason: str) -> NoReturn:
     raise Ended(code, reason)
+
+
+def signed(key: bytes, **changes: str) -> ModelSnapshot:
+    """Return the panel of a new learner as the trainer signs it, or with ``changes`` made before."""
+    (snapshot,) = Learner(seed=1).snapshots()
+    return sign_snapshot(msgspec.structs.replace(snapshot, **changes), key=key, created_us=1)
 
 
 # --- offsets -----------------------------------------------------------------
@@ -196,6 +211,65 @@ def test_a_dead_letter_fits_a_record_however_large_its_original() -> None:
     assert key == b"k" * 10_000
 
 
+# --- followed topics ---------------------------------------------------------
+def followed(topic: Topic, value: bytes | None, key: bytes | None = b"ccb/1") -> Record:
+    return Record(topic, 0, 7, key, value)
+
+
+def unusable(topic: Topic, fault: Fault) -> float:
+    labels = {"topic": topic.value, "reason": fault.value}
+    return REGISTRY.get_sample_value("sluice_followed_unusable_total", labels) or 0.0
+
+
+@pytest.mark.parametrize(
+    ("record", "fault"),
+    [
+        (followed(Topic.CONTROLS, b"{", None), Fault.KEY),
+        (followed(Topic.CONTROLS, b"{"), Fault.MALFORMED),
+        (followed(Topic.MODELS, None), Fault.MALFORMED),
+        (followed(Topic.MODELS, b"{}"), Fault.MALFORMED),
+        (followed(Topic.MODELS, encode(signed(b"another"))), Fault.SIGNATURE),
+    ],
+)
+def test_a_bad_followed_record_is_a_fault_for_the_inspector_and_passed_by_by_the_follower(
+    record: Record, fault: Fault
+) -> None:
+    ((found, reason),) = faults([record], followed_checks(KEY))
+    assert (found, reason.fault) == (record, fault)
+    scorer = CurrentScorer(Scorer())
+    panels, before, version = Panels(scorer, key=KEY), unusable(Topic(record.topic), fault), scorer().panel.version
+    panels.go_live()
+    {Topic.CONTROLS: Controls().follow, Topic.MODELS: panels.follow}[Topic(record.topic)](record)
+    assert unusable(Topic(record.topic), fault) == before + 1
+    assert scorer().panel.version == version
+
+
+def test_what_a_follower_can_use_is_no_fault() -> None:
+    entry, panel = ControlEntry(account=account_id("ccb", "1"), level=ListLevel.BLACK), signed(KEY)
+    records = [
+        followed(Topic.CONTROLS, encode(entry)),
+        followed(Topic.CONTROLS, None),
+        followed(Topic.MODELS, encode(panel)),
+        followed(Topic.MODELS, encode(signed(KEY, feature_set="other"))),
+    ]
+    assert faults(records, followed_checks(KEY)) == []
+    scorer, controls = CurrentScorer(Scorer()), Controls()
+    panels = Panels(scorer, key=KEY)
+    panels.go_live()
+    panels.follow(records[2])
+    panels.follow(records[3])
+    assert scorer().panel.version == panel.version
+    controls.follow(records[0])
+    assert len(controls) == 1
+    controls.follow(records[1])
+    assert len(controls) == 0
+
+
+def test_without_the_key_of_snapshots_nothing_is_said_of_models() -> None:
+    assert list(followed_checks(b"")) == [Topic.CONTROLS]
+    assert list(followed_checks(b"", "north.")) == ["north.controls"]
+
+
 # --- lists -------------------------------------------------------------------
 def test_the_latest_entry_of_an_account_is_in_force_until_it_ends() -> None:
     controls, payer, payee = Controls(), account_id("a", "1"), account_id("b", "2")
@@ -235,18 +309,6 @@ def test_an_account_is_in_doubt_by_list_control_or_order(entry: dict[str, Any], 
     assert not controls.in_doubt(account, 10)
     controls.apply(ControlEntry(account=account, **entry))
     assert controls.in_doubt(account, 10) is in_doubt
-
-
-def test_controls_follow_their_topic_and_refuse_what_they_cannot_read() -> None:
-    controls = Controls()
-    refused: list[Fault] = []
-    entry = encode(ControlEntry(account=account_id("a", "1"), level=ListLevel.BLACK))
-    for key, value in ((b"a/1", entry), (None, entry), (b"a/2", b"no control"), (b"a/3", None)):
-        controls.follow(Record("controls", 0, 0, key, value), lambda _record, fault, _why: refused.append(fault))
-    assert refused == [Fault.KEY, Fault.MALFORMED]
-    assert len(controls) == 1
-    controls.follow(Record("controls", 0, 1, b"a/1", None), lambda *_: None)
-    assert not len(controls)
 
 
 # --- flow --------------------------------------------------------------------
