@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from models.wire import PARTITIONER
+from models.wire import MAX_MESSAGE_BYTES, PARTITIONER
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,9 @@ class TopicProducer:
     """An idempotent producer. `send` is for the event loop; confirmations come from a thread that polls.
 
     ``away`` is set when librdkafka has lost all brokers, so that requests are
-    answered at once instead of after ``confirm_timeout_s``. Records name their topics without ``topic_prefix``.
+    answered at once instead of after ``confirm_timeout_s``. ``on_failure`` is
+    called, from any thread, when librdkafka says that it can send nothing any more.
+    Records name their topics without ``topic_prefix``.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class TopicProducer:
                 "linger.ms": linger_ms,
                 "message.timeout.ms": int(confirm_timeout_s * 1000),
                 "partitioner": PARTITIONER,
+                "message.max.bytes": MAX_MESSAGE_BYTES,
                 "queue.buffering.max.messages": MAX_QUEUED,
                 "error_cb": self._on_error,
                 "log_level": 2,
             }
         )
         self.away = threading.Event()
+        self.on_failure: Callable[[], object] = lambda: None
         self._stopping = threading.Event()
         self._finished: list[_Batch] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -98,7 +102,10 @@ class TopicProducer:
             self._thread.join()
 
     async def send(self, records: Sequence[Record]) -> list[bool]:
-        """Send records and return for each whether the broker confirmed it; raise `BrokerAway` if none can be sent."""
+        """Send records and return for each whether the broker confirmed it; raise `BrokerAway` if none can be sent.
+
+        A record that the producer refuses, as one too large, is not confirmed; the others are sent all the same.
+        """
         if self.away.is_set():
             raise BrokerAway("no broker answers")
         if not records:
@@ -139,12 +146,16 @@ class TopicProducer:
             self._finish(batch)
         if error is not None:
             log.warning("a record was not confirmed", error=str(error))
+            self._fail_if_fatal(error)
         elif self.away.is_set():
             self.away.clear()
 
     def _poll_for_ever(self) -> None:
         while not self._stopping.is_set():
-            self._producer.poll(POLL_S)
+            try:
+                self._producer.poll(POLL_S)
+            except KafkaException as error:
+                self._fail_if_fatal(error.args[0])
             if self._finished:
                 self._hand_over()
             if self.away.is_set() and time.monotonic() - self._probed_s > PROBE_EVERY_S:
@@ -168,7 +179,14 @@ class TopicProducer:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_resolve, finished)
 
-    def _on_error(self, error: Any) -> None:
+    def _fail_if_fatal(self, error: KafkaError) -> None:
+        """Tell of an error that no waiting cures; what is under way is still answered, as unconfirmed."""
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            log.critical("the producer has failed", error=str(error))
+            self.on_failure()
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._fail_if_fatal(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN and not self.away.is_set():
             log.error("no broker answers", error=str(error))
             self.away.set()

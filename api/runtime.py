@@ -126,6 +126,7 @@ class Runtime:
         self.transactor.on_commit(observe)
         self.transactor.on_commit(self._dispatch)
         self.transactor.on_commit(self.relay.notice)
+        self.producer.on_failure = partial(loop.call_soon_threadsafe, self.fail)
         self.producer.start(loop)
         self._start_feed(loop)
         for name, work in (

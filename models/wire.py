@@ -29,6 +29,12 @@ SCHEMA: Final = 1
 
 DAY_MS: Final = 86_400_000
 
+MAX_MESSAGE_BYTES: Final = 1_000_000
+"""Largest message that a producer sends, framing included; ``models`` and ``snapshots`` have a limit of their own."""
+
+MAX_CONTENT_BYTES: Final = 950_000
+"""Bytes of key and value that fit into it with the headers we send."""
+
 
 class Topic(StrEnum):
     """Names of the topics (architecture, section 2)."""

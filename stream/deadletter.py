@@ -34,6 +34,7 @@ class Fault(StrEnum):
     FEATURE_SET = "feature_set"
     SCORING = "scoring"
     SIGNATURE = "signature"
+    TOO_LARGE = "too_large"
 
 
 class RecordFault(Exception):

@@ -42,7 +42,10 @@ class ExitCode(IntEnum):
     """Too large a share of the records was bad; a person has to look."""
 
     MISCONFIGURED = 72
-    """Settings and broker do not fit, as when a topic has another number of partitions."""
+    """Settings and broker do not fit: a topic has other partitions, or the broker refuses what is sent for good."""
+
+    PRODUCER_FATAL = 73
+    """The producer met an error it cannot recover from; a new process begins with a new one."""
 
 
 RESTART_CODES: Final = frozenset(
@@ -53,6 +56,7 @@ RESTART_CODES: Final = frozenset(
         ExitCode.MEMBERSHIP_LOST,
         ExitCode.DRAIN_TIMEOUT,
         ExitCode.ENGINE_FAILED,
+        ExitCode.PRODUCER_FATAL,
     }
 )
 """Codes after which a supervisor starts the program again; the others need a person or were asked for."""

@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
-from models.wire import PARTITIONER
+from models.wire import MAX_MESSAGE_BYTES, PARTITIONER
 from stream.crash import End
 from stream.exitcodes import ExitCode
 
@@ -22,7 +22,28 @@ MAX_UNCONFIRMED: Final = 20_000
 
 ANY_PARTITION: Final = -1
 
+REFUSED_FOR_GOOD: Final = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+"""Errors of a write that meet the next process as well, so that a person has to look."""
+
 Headers = list[tuple[str, bytes]] | None
+
+
+def exit_code_of(error: KafkaError) -> ExitCode:
+    """Return how a worker ends over a write that failed.
+
+    >>> exit_code_of(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)).name
+    'MISCONFIGURED'
+    """
+    if error.fatal() or error.code() == KafkaError._FATAL:
+        return ExitCode.PRODUCER_FATAL
+    return ExitCode.MISCONFIGURED if error.code() in REFUSED_FOR_GOOD else ExitCode.UNCONFIRMED
 
 
 class Ticket:
@@ -74,7 +95,7 @@ class Ticket:
 
 
 class Sender:
-    """An idempotent producer that waits for all replicas, and ends the worker over a write in doubt.
+    """An idempotent producer that waits for all replicas, and ends the worker over a write in doubt or refused.
 
     A write is in doubt after ``confirm_timeout_s``, which is shorter than the
     group's session timeout: so a worker that was given up has nothing left that
@@ -101,6 +122,7 @@ class Sender:
                 "message.timeout.ms": int(confirm_timeout_s * 1000),
                 "partitioner": PARTITIONER,
                 "compression.type": "lz4",
+                "message.max.bytes": MAX_MESSAGE_BYTES,
                 "log_level": 2,
             }
         )
@@ -118,12 +140,14 @@ class Sender:
         headers: Headers,
         confirmed: Callable[[Any, Any], None],
     ) -> None:
-        """Put a record into the producer's queue; a full queue ends the worker (see `MAX_UNCONFIRMED`)."""
+        """Put a record into the producer's queue; one that refuses it ends the worker (see `MAX_UNCONFIRMED`)."""
         try:
             name = self._prefix + topic
             self._producer.produce(name, value, key, partition, confirmed, None, 0, headers)  # type: ignore[arg-type]
         except BufferError:
             self._end(ExitCode.UNCONFIRMED, f"the producer's queue is full with {self.unconfirmed} records")
+        except KafkaException as error:
+            self._end_over(error.args[0], f"a write of {len(value)} bytes to {topic} was refused")
         self.unconfirmed += 1
 
     def watch(self, ticket: Ticket) -> None:
@@ -137,7 +161,10 @@ class Sender:
         """Count one confirmation; a refused write ends the worker."""
         self.unconfirmed -= 1
         if error is not None:
-            self._end(ExitCode.UNCONFIRMED, f"a write to {record.topic()} failed: {error.str()}")
+            self._end_over(error, f"a write to {record.topic()} failed")
+
+    def _end_over(self, error: KafkaError, what: str) -> NoReturn:
+        self._end(exit_code_of(error), f"{what}: {error.str()}")
 
     async def room(self) -> None:
         """Wait until fewer than `MAX_UNCONFIRMED` records are unconfirmed."""
@@ -154,7 +181,10 @@ class Sender:
 
     def collect(self) -> None:
         """Take the confirmations that have come, and look at the age of the oldest ticket."""
-        self._producer.poll(0)
+        try:
+            self._producer.poll(0)
+        except KafkaException as error:
+            self._end_over(error.args[0], "the producer failed")
         tickets = self._tickets
         while tickets and tickets[0].confirmed:
             tickets.popleft()

@@ -17,6 +17,7 @@ from models.risk.assessment import Assessment, StageTimes
 from models.risk.scorer import Credited, Debited, ForeignFeaturesError, Scorer
 from models.wire import (
     ACCEPTED_HEADER,
+    MAX_CONTENT_BYTES,
     CreditRecord,
     Topic,
     decode_credit,
@@ -151,7 +152,7 @@ class DebitStage(Stage):
             accepted_us=accepted_us,
             debited_us=now_us,
         )
-        outcome.outputs.append(Output(Topic.CREDITS, transfer.payee.encode(), encode(credit), carried(record.headers)))
+        outcome.outputs.append(_output(Topic.CREDITS, transfer.payee.encode(), encode(credit), record))
         outcome.accepted_us.append(accepted_us)
         if debited.late:
             TRANSFERS_LATE.inc()
@@ -227,17 +228,30 @@ class CreditStage(Stage):
                 self._judge(outcome, scorer, [item])
             return
         now_us = wall_us()
-        for item, assessment in zip(pending, assessments, strict=True):
-            self._emit(outcome, item, assessment, now_us)
-        count_assessments(assessments)
+        judged = zip(pending, assessments, strict=True)
+        count_assessments([each for item, each in judged if self._emit(outcome, item, each, now_us)])
 
-    def _emit(self, outcome: Outcome, item: _Pending, assessment: Assessment, now_us: int) -> None:
+    def _emit(self, outcome: Outcome, item: _Pending, assessment: Assessment, now_us: int) -> bool:
+        """Add an assessment to what is sent; return whether it is, instead of a dead letter."""
         credit = item.credit
         stages = StageTimes(credit.accepted_us, credit.debited_us, now_us)
         dated = msgspec.structs.replace(assessment, stages=stages)
         record = item.record
-        outcome.outputs.append(Output(Topic.ASSESSMENTS, record.key, encode(dated), carried(record.headers)))
+        try:
+            outcome.outputs.append(_output(Topic.ASSESSMENTS, record.key, encode(dated), record))
+        except RecordFault as error:
+            self._dead(outcome, record, error.fault, str(error))
+            return False
         outcome.accepted_us.append(credit.accepted_us)
+        return True
+
+
+def _output(topic: Topic, key: bytes | None, value: bytes, cause: Incoming) -> Output:
+    """Return what a stage sends; raise `RecordFault` if no producer could, which would end every worker it comes to."""
+    size = len(key or b"") + len(value)
+    if size > MAX_CONTENT_BYTES:
+        raise RecordFault(Fault.TOO_LARGE, f"it leads to a record of {size} bytes on {topic}")
+    return Output(topic, key, value, carried(cause.headers))
 
 
 def count_assessments(assessments: Sequence[Assessment]) -> None:

@@ -14,6 +14,7 @@ from models.risk.profile import AccountProfile
 from models.risk.scorer import Credited, Debited, Draft, Scorer
 from models.wire import (
     ACCEPTED_HEADER,
+    MAX_CONTENT_BYTES,
     ControlEntry,
     CreditRecord,
     Topic,
@@ -189,6 +190,34 @@ def test_a_transfer_from_the_future_is_refused_beyond_the_tolerance(bench: Bench
     at_edge = bench.place(transfer(1, occurred_us=now_us + TOLERANCE_US))
     beyond = bench.place(transfer(2, occurred_us=now_us + TOLERANCE_US + 1))
     assert letters(bench.debit.run([at_edge, beyond])) == ["future"]
+
+
+def test_a_record_that_leads_to_one_no_producer_takes_is_set_aside_instead(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = bench.place(transfer(1))
+    (credit,) = bench.hop(bench.debit.run([record]))
+    monkeypatch.setattr("stream.stages.MAX_CONTENT_BYTES", 100)
+    again = bench.place(transfer(2))
+    debited = bench.debit.run([again])
+    assert letters(debited) == ["too_large"]
+    assert (debited.bad, debited.dirty, debited.accepted_us) == (1, {}, [])
+    assert decode_dead_letter(debited.outputs[0].value).value == again.value
+    assessed = bench.credit.run([credit])
+    assert (letters(assessed), assessed.bad, assessed.accepted_us) == (["too_large"], 1, [])
+    assert decode_dead_letter(assessed.outputs[0].value).value == credit.value
+
+
+def test_the_largest_transfer_a_bank_can_post_stays_far_below_what_a_producer_takes(bench: Bench) -> None:
+    text = "x" * 64
+    names = {"transfer_id": text, "channel": "\x00" * 64, "device_id": "\x00" * 64, "ip": "\x00" * 64}
+    banks = {"payer_bank": "p" * 12, "payee_bank": "q" * 12, "payer": "1" * 36, "payee": "2" * 36}
+    record = bench.place(transfer(1, **banks, **names))
+    debited = bench.debit.run([record])
+    assessed = bench.credit.run(bench.hop(debited))
+    assert letters(debited) == letters(assessed) == []
+    sizes = [len(each) for each in (record.value, debited.outputs[0].value, assessed.outputs[0].value)]
+    assert max(sizes) < MAX_CONTENT_BYTES / 10
 
 
 class Brittle(Scorer):
