@@ -147,7 +147,7 @@ class FeedSink:
 
     def _commit(self, rows: Sequence[AssessedRow], labels: Sequence[Verdict], panels: Sequence[ModelSnapshot]) -> None:
         def work(desk: Desk) -> list[Verdict]:
-            self._brake.saw_transfers(desk.now_us, len(rows))
+            desk.effects.tally.transfers += len(rows)
             transfers.record_assessments(desk.connection, rows, desk.wall_us)
             drawn = [row.assessment.transfer.transfer_id for row in rows if self._lot.draws(row.assessment)]
             samples.keep(desk.connection, drawn, rate=self._lot.rate, wall_us=desk.wall_us)

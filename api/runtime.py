@@ -21,6 +21,7 @@ from api.producer import TopicProducer
 from api.registry import Registry
 from api.relay import Relay
 from api.screening import decision_of
+from api.service import braking
 from api.service.desk import DeskRules, Effects
 from api.service.observe import observe
 from api.service.transactions import Transactor
@@ -65,7 +66,8 @@ class Runtime:
             failures=settings.breaker_failures,
             open_s=settings.breaker_open_s,
         )
-        self.transactor = Transactor(self.database, self._rules(), self.clock)
+        self.brake = Brake(settings.brake_limits())
+        self.transactor = Transactor(self.database, self._rules(), self.clock, self.brake)
         self.producer = TopicProducer(
             settings.broker,
             linger_ms=settings.linger_ms,
@@ -78,7 +80,6 @@ class Runtime:
         )
         self.intake = Intake(self.registry, self.producer, self.traces)
         self.waiters = Waiters()
-        self.brake = Brake(settings.brake_limits())
         retry = Retry(
             first_s=settings.retry_first_s,
             max_s=settings.retry_max_s,
@@ -118,8 +119,9 @@ class Runtime:
         if self.settings.migrate:
             await asyncio.to_thread(upgrade, self.database.engine)
         self.database.start()
-        for trip in await self.database.read(brake_store.trips):
-            self.brake.trips[trip.scope] = trip
+        await self.database.read(
+            partial(braking.restore, brake=self.brake, now_us=self.clock.now_us(), instance=self.settings.instance)
+        )
         metrics.BRAKE_TRIPPED.set(1 if self.brake.trips else 0)
         self.gateway.introduce(sorted(self.banks))
         self.transactor.bind(loop)

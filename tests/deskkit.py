@@ -13,7 +13,9 @@ import msgspec
 from api.bank import Gateway
 from api.dispatcher import Dispatcher, Retry
 from api.guarded import GuardedGateway
+from api.service import braking
 from api.service.desk import Desk, DeskRules
+from api.service.observe import observe
 from api.service.transactions import Transactor
 from api.service.triage import Taken, triage
 from api.store import orders
@@ -41,7 +43,8 @@ class Station:
         self.clock = clock
         self.database = database
         self.brake = Brake(BrakeLimits(**limits))
-        self.transactor = Transactor(database, RULES, clock)
+        self.transactor = Transactor(database, RULES, clock, self.brake)
+        self.transactor.on_commit(observe)
         self.guarded = GuardedGateway(gateway, concurrency=4, failures=50, open_s=0.05)
         self.dispatcher = Dispatcher(self.guarded, self.transactor, Retry(first_s=0.01, max_s=0.03, workers=2))
         self.timers = Timers(self.guarded, self.transactor, every_s=0.02)
@@ -52,6 +55,12 @@ class Station:
 
     async def triage(self, *found: Assessment) -> list[Taken]:
         return await self.run(lambda desk: triage(desk, self.brake, found))
+
+    async def restart(self) -> None:
+        """Give the desk a new brake, as a new process has, with what the database holds of it."""
+        self.brake = self.transactor.brake = Brake(self.brake.limits)
+        now_us = self.clock.now_us()
+        await self.database.read(lambda c: braking.restore(c, self.brake, now_us=now_us, instance=RULES.instance))
 
     async def order(self, order_id: str) -> Order:
         found = await self.database.read(lambda connection: orders.get(connection, order_id))

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1", tags=["operation"])
 async def rearm(request: Request, body: RearmBody, caller: Operator) -> Response:
     """Re-arm automatic stops, in one scope or everywhere."""
     brake = runtime_of(request).brake
-    cleared = await transact(request, lambda desk: braking.rearm(desk, brake, body.scope, body.reason, caller.actor))
+    cleared = await transact(request, lambda desk: braking.rearm(desk, body.scope, body.reason, caller.actor))
     return reply({"cleared": cleared, "tripped": list(brake.trips.values())})
 
 

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from api.store import audit, lists, orders, outbox, publications, verdicts
+from models.control.brake import Cap, Tally, Trip
 from models.control.commands import command_of
 from models.control.deadlines import Clocks, next_due
 from models.control.feedback import event_of
@@ -76,6 +77,14 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True):
 class Effects(msgspec.Struct, kw_only=True):
     """What must happen outside once the transaction is committed."""
 
+    tally: Tally
+    """What the brake then takes."""
+    outcomes: list[str] = []
+    """What became of each transfer of the stop band."""
+    withheld: list[Cap] = []
+    """The cap that was reached, for each stop that the brake withheld."""
+    tripped: list[Trip] = []
+    """Scopes in which automatic stops were not suspended before."""
     changes: list[Change] = []
     commands: list[outbox.Pending] = []
     labels: list[Labelled] = []
@@ -90,7 +99,7 @@ class Desk:
         self.rules = rules
         self.now_us = now_us
         self.wall_us = wall_us
-        self.effects = Effects()
+        self.effects = Effects(tally=Tally(now_us))
 
     # --- making and changing orders
 

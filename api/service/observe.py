@@ -17,14 +17,30 @@ ALARMING: Final = frozenset({OrderState.UNCONFIRMED, OrderState.RELEASE_FAILED, 
 
 
 def observe(effects: Effects) -> None:
-    """Move the metrics of orders and write one log line per change of state."""
+    """Move the metrics of orders and of the brake; write one log line per change of state."""
     for change in effects.changes:
         _observe_change(change)
+    for outcome in effects.outcomes:
+        metrics.STOP_BAND.labels(outcome).inc()
+    _observe_brake(effects)
     for each in effects.labels:
         metrics.VERDICTS.labels(each.label, each.source).inc()
         metrics.VERDICT_DELAY.labels(each.label, each.source).observe(each.delay_us / 1e6)
         if each.false_stop_bank:
             metrics.FALSE_STOPS.labels(each.false_stop_bank).inc()
+
+
+def _observe_brake(effects: Effects) -> None:
+    for cap in effects.withheld:
+        metrics.BRAKE_WITHHELD.labels(cap).inc()
+    for trip in effects.tripped:
+        metrics.BRAKE_TRIPPED.set(1)
+        log.critical(
+            "BRAKE TRIPPED: automatic stops are suspended, Sluice only advises until a person re-arms it",
+            scope=trip.scope,
+            cap=trip.cap,
+            count=trip.count,
+        )
 
 
 def _observe_change(change: Change) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from api.service.desk import Desk, DeskRules, Effects
 from api.store.database import Database, Priority
+from models.control.brake import Brake
 from telemetry.clock import Clock, wall_us
 
 T = TypeVar("T")
@@ -19,10 +20,14 @@ EffectsHandler = Callable[[Effects], None]
 
 
 class Transactor:
-    """Commits first, then acts: commands leave and metrics move only for what is written."""
+    """Commits first, then acts: commands leave, and metrics and the brake's counts move, only for what is written.
 
-    def __init__(self, database: Database, rules: DeskRules, clock: Clock) -> None:
+    The brake counts before the next transaction begins, in the thread that checks it.
+    """
+
+    def __init__(self, database: Database, rules: DeskRules, clock: Clock, brake: Brake) -> None:
         self.database = database
+        self.brake = brake
         self.rules = rules
         self.clock = clock
         self._handlers: list[EffectsHandler] = []
@@ -54,7 +59,11 @@ class Transactor:
             desk = Desk(connection, self.rules, now_us=self.clock.now_us(), wall_us=wall_us())
             return work(desk), desk.effects
 
-        return self.database.submit(transaction, priority)
+        return self.database.submit(transaction, priority, committed=self._count)
+
+    def _count(self, done: tuple[object, Effects]) -> None:
+        _, effects = done
+        self.brake.take(effects.tally)
 
     def _handle(self, effects: Effects) -> None:
         for handler in self._handlers:

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-import structlog
 
 from api.service.desk import UNSTAMPED, Desk
 from api.store import brake as brake_store
 from api.store import lists, orders, transfers
 from api.store.outbox import Stamps
-from models.control.brake import Brake
+from models.control.brake import Brake, rule_of
 from models.control.orders import order_id_of
 from models.control.policy import Action, Decision, Standing, Target, Why, decide, standing_from, target_of
 from models.control.records import MACHINE, Order
 from models.control.states import OrderEvent, OrderKind
 from models.risk.assessment import Assessment
-from telemetry import metrics
-
-log = structlog.get_logger(__name__)
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +47,7 @@ def _triage_one(desk: Desk, brake: Brake, assessment: Assessment) -> Taken:
     stamps = Stamps(assessment.stages.accepted_us, assessment.stages.assessed_us)
     taken = carry_out(desk, brake, assessment, decision, stamps)
     if taken.action is not Action.NONE:
-        metrics.STOP_BAND.labels(taken.why or taken.action).inc()
+        desk.effects.outcomes.append(taken.why or taken.action)
     return taken
 
 
@@ -75,13 +71,8 @@ def carry_out(
         return Taken(action=Action.WITHHELD, why=Why.BRAKE)
     opened = desk.open(decision.order, MACHINE, stamps)
     if opened is not None:
-        brake.ordered(desk.now_us, opened.bank, rule_of(assessment))
+        desk.effects.tally.ordered(opened.bank, rule_of(assessment.reasons))
     return Taken(action=Action.ORDER, order_id=decision.order.order_id)
-
-
-def rule_of(assessment: Assessment) -> str:
-    """Return the code that carries most of the risk; the brake counts by it."""
-    return assessment.reasons[0].code if assessment.reasons else "none"
 
 
 def _attach(desk: Desk, assessment: Assessment, order: Order) -> Taken:
@@ -95,17 +86,11 @@ def _attach(desk: Desk, assessment: Assessment, order: Order) -> Taken:
 
 
 def _braked(desk: Desk, brake: Brake, assessment: Assessment, bank: str) -> bool:
-    trip = brake.check(desk.now_us, bank, rule_of(assessment))
+    trip = brake.check(desk.effects.tally, bank, rule_of(assessment.reasons))
     if trip is None:
         return False
-    metrics.BRAKE_WITHHELD.labels(trip.cap).inc()
+    desk.effects.withheld.append(trip.cap)
     if brake_store.record_trip(desk.connection, trip):
-        metrics.BRAKE_TRIPPED.set(1)
         desk.note("brake.trip", trip.scope, MACHINE, msgspec.structs.asdict(trip))
-        log.critical(
-            "BRAKE TRIPPED: automatic stops are suspended, Sluice only advises until a person re-arms it",
-            scope=trip.scope,
-            cap=trip.cap,
-            count=trip.count,
-        )
+        desk.effects.tripped.append(trip)
     return True

@@ -55,7 +55,11 @@ class Priority(IntEnum):
     END = 3
 
 
-_Job = tuple[int, int, Callable[[Connection], Any] | None, "Future[Any]"]
+_Job = tuple[int, int, Callable[[Connection], Any] | None, Callable[[Any], object], "Future[Any]"]
+
+
+def _nothing_more(_result: object) -> None:
+    """Follow a commit with nothing."""
 
 
 class Database:
@@ -87,17 +91,26 @@ class Database:
     def stop(self) -> None:
         """Finish what is queued, then close all connections."""
         if self._thread.is_alive():
-            self._jobs.put((Priority.END, next(self._numbers), None, Future()))
+            self._jobs.put((Priority.END, next(self._numbers), None, _nothing_more, Future()))
             self._thread.join(STOP_TIMEOUT_S)
         self._readers.shutdown(wait=True)
         self._writer_engine.dispose()
         self._reader_engine.dispose()
 
-    def submit(self, work: Callable[[Connection], T], priority: Priority = Priority.REQUEST) -> Future[T]:
-        """Queue ``work`` as one transaction of the writer thread; its future raises `StoreAway` or the work's error."""
+    def submit(
+        self,
+        work: Callable[[Connection], T],
+        priority: Priority = Priority.REQUEST,
+        *,
+        committed: Callable[[T], object] = _nothing_more,
+    ) -> Future[T]:
+        """Queue ``work`` as one transaction of the writer thread; its future raises `StoreAway` or the work's error.
+
+        ``committed`` gets the result in that thread, after the commit and before anything else is written.
+        """
         future: Future[T] = Future()
         try:
-            self._jobs.put_nowait((priority, next(self._numbers), work, future))
+            self._jobs.put_nowait((priority, next(self._numbers), work, committed, future))
         except queue.Full:
             future.set_exception(StoreAway(f"{MAX_QUEUED_WRITES} writes are waiting"))
         return future
@@ -120,16 +133,17 @@ class Database:
 
     def _write_for_ever(self) -> None:
         while True:
-            _, _, work, future = self._jobs.get()
+            _, _, work, committed, future = self._jobs.get()
             if work is None:
                 return
             if future.set_running_or_notify_cancel():
-                self._run(work, future)
+                self._run(work, committed, future)
 
-    def _run(self, work: Callable[[Connection], Any], future: Future[Any]) -> None:
+    def _run(self, work: Callable[[Connection], Any], committed: Callable[[Any], object], future: Future[Any]) -> None:
         try:
             with self._writer_engine.begin() as connection:
                 result = work(connection)
+            committed(result)
         except DBAPIError as error:
             future.set_exception(_as_away(error))
         except BaseException as error:  # noqa: BLE001 - the caller's error is the caller's to handle

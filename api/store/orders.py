@@ -15,7 +15,7 @@ from models.control.records import Order
 from models.control.states import OrderKind
 from models.control.table import terminal_states
 
-_decode_order = msgspec.json.Decoder(Order).decode
+decode_order = msgspec.json.Decoder(Order).decode
 
 MAX_PAGE: Final = 500
 
@@ -28,7 +28,7 @@ def get(connection: Connection, order_id: str, *, lock: bool = False) -> Order |
     """Return an order, or ``None``; ``lock`` keeps others from changing it until the transaction ends."""
     statement = select(orders.c.body).where(orders.c.order_id == order_id)
     body = connection.execute(statement.with_for_update() if lock else statement).scalar_one_or_none()
-    return None if body is None else _decode_order(body)
+    return None if body is None else decode_order(body)
 
 
 def insert(connection: Connection, order: Order, due: Due | None) -> bool:
@@ -81,7 +81,7 @@ def due(connection: Connection, now_us: int, limit: int) -> list[Order]:
     """Return orders whose clock has struck, the earliest first."""
     statement = select(orders.c.body).where(orders.c.due_us > 0, orders.c.due_us <= now_us)
     return [
-        _decode_order(body) for body in connection.execute(statement.order_by(orders.c.due_us).limit(limit)).scalars()
+        decode_order(body) for body in connection.execute(statement.order_by(orders.c.due_us).limit(limit)).scalars()
     ]
 
 
@@ -89,7 +89,7 @@ def on_account(connection: Connection, bank: str, account: str) -> list[Order]:
     """Return every order on an account, oldest first."""
     statement = select(orders.c.body).where(orders.c.bank == bank, orders.c.account == account)
     found = connection.execute(statement.order_by(orders.c.created_us, orders.c.order_id)).scalars()
-    return [_decode_order(body) for body in found]
+    return [decode_order(body) for body in found]
 
 
 def open_on_account(connection: Connection, bank: str, account: str) -> tuple[Order, ...]:
@@ -107,7 +107,7 @@ def earlier_stops(connection: Connection, order: Order) -> int:
         orders.c.stop_point_us > 0,
         orders.c.order_id != order.order_id,
     )
-    return sum(1 + _decode_order(body).extended for body in connection.execute(statement).scalars())
+    return sum(1 + decode_order(body).extended for body in connection.execute(statement).scalars())
 
 
 def of_transfer(connection: Connection, transfer_id: str) -> list[Order]:
@@ -118,7 +118,7 @@ def of_transfer(connection: Connection, transfer_id: str) -> list[Order]:
         .where(order_transfers.c.transfer_id == transfer_id)
         .order_by(orders.c.created_us, orders.c.order_id)
     )
-    return [_decode_order(body) for body in connection.execute(statement).scalars()]
+    return [decode_order(body) for body in connection.execute(statement).scalars()]
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,13 +141,13 @@ def search(connection: Connection, wanted: Filter) -> list[Order]:
             statement = statement.where(orders.c[name] == value)
     if wanted.after is not None:
         statement = statement.where(tuple_(orders.c.created_us, orders.c.order_id) < wanted.after)
-    return [_decode_order(body) for body in connection.execute(statement.limit(min(wanted.limit, MAX_PAGE))).scalars()]
+    return [decode_order(body) for body in connection.execute(statement.limit(min(wanted.limit, MAX_PAGE))).scalars()]
 
 
 def every(connection: Connection, after: str, limit: int) -> list[Order]:
     """Return orders by id, those after ``after``; for going over all of them."""
     statement = select(orders.c.body).where(orders.c.order_id > after).order_by(orders.c.order_id).limit(limit)
-    return [_decode_order(body) for body in connection.execute(statement).scalars()]
+    return [decode_order(body) for body in connection.execute(statement).scalars()]
 
 
 def counts(connection: Connection) -> list[tuple[str, str, str, int, int]]:

@@ -11,12 +11,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from api.store import audit, brake, lists, orders, outbox, publications, transfers
+from api.store import audit, lists, orders, outbox, publications, transfers
 from api.store.database import Database, Priority, StoreAway
 from api.store.migrate import upgrade
 from api.store.tables import metadata
 from api.store.transfers import AssessedRow, Registration, Standing
-from models.control.brake import Cap, Trip
 from models.control.commands import command_of
 from models.control.deadlines import Due, DueKind
 from models.control.orders import step
@@ -267,13 +266,22 @@ async def test_lists_and_their_changes(database: Database) -> None:
     assert await database.write(lambda c: lists.propose_change(c, change))
 
 
-async def test_trips(database: Database) -> None:
-    trip = Trip(scope="bank:ccb", cap=Cap.PER_BANK, at_us=1, count=9)
-    assert await database.write(lambda c: brake.record_trip(c, trip))
-    assert not await database.write(lambda c: brake.record_trip(c, trip))
-    assert await database.read(brake.trips) == (trip,)
-    await database.write(lambda c: brake.clear_trips(c, ["bank:ccb"]))
-    assert await database.read(brake.trips) == ()
+async def test_what_follows_a_commit_follows_it_before_the_next_write_and_never_a_rollback(database: Database) -> None:
+    done: list[str] = []
+
+    def work(name: str, fails: bool) -> str:
+        done.append(f"{name} begins")
+        if fails:
+            raise ValueError(name)
+        return name
+
+    futures = [
+        database.submit(lambda _c, n=name, f=fails: work(n, f), committed=lambda name: done.append(f"{name} committed"))
+        for name, fails in (("first", False), ("second", True), ("third", False))
+    ]
+    found = await asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
+    assert [str(each) for each in found] == ["first", "second", "third"]
+    assert done == ["first begins", "first committed", "second begins", "third begins", "third committed"]
 
 
 async def test_urgent_writes_overtake(database: Database) -> None:

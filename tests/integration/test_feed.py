@@ -18,7 +18,9 @@ from models.risk.snapshot import Snapshot, digest_of
 from models.signing import sign_snapshot
 from models.wire import ModelSnapshot, Topic, Verdict, VerdictLabel, archive_key, decode_dead_letter, encode
 from stream.broker import EmbeddedBroker
+from telemetry.clock import ManualClock
 from tests.apikit import Api, FakeBank, assessed, running, settings_for, transfer, until
+from tests.controlkit import T0
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -123,10 +125,10 @@ async def test_a_database_that_is_away_is_waited_for_and_nothing_is_skipped(
     failures = iter(range(3))
     real = api.runtime.database.submit
 
-    def flaky(work: Any, *args: Any) -> Any:
+    def flaky(work: Any, *args: Any, **more: Any) -> Any:
         if next(failures, None) is not None:
             raise StoreAway("away")
-        return real(work, *args)
+        return real(work, *args, **more)
 
     monkeypatch.setattr(api.runtime.database, "submit", flaky)
     found = [assessed(transfer(payee_account=f"62170000000{n:05d}")) for n in range(5)]
@@ -167,6 +169,17 @@ async def test_restart_goes_on_where_it_was_and_reads_nothing_twice_into_orders(
             await api.order_in("applied") if subject is first else await until(lambda api=api: two(api))
             await stored(api, subject.transfer.transfer_id)
     assert len(bank.sent) == 2
+
+
+async def test_a_restart_does_not_forget_what_the_brake_has_counted(tmp_path: Path) -> None:
+    broker, clock = EmbeddedBroker(), ManualClock(T0)
+    actions = []
+    for account in ("A1", "A2"):
+        async with running(settings_for(broker.bootstrap, tmp_path, brake_per_minute=1), clock=clock) as api:
+            found = assessed(transfer(payee_account=account))
+            api.topics.assess(found)
+            actions.append((await stored(api, found.transfer.transfer_id)).action)
+    assert actions == ["order", "withheld"]
 
 
 async def two(api: Api) -> bool:

@@ -10,18 +10,23 @@ import pytest
 from prometheus_client import REGISTRY
 
 from api.service import braking
+from api.service.desk import Desk
 from api.service.drafting import DraftWish, draft
+from api.service.triage import triage
 from api.store import audit, lists, orders, transfers
 from api.store import brake as brake_store
+from api.store.database import StoreAway
 from api.store.transfers import AssessedRow
+from models.control.brake import MINUTE_US
 from models.control.messages import ControlKind
 from models.control.policy import Action, Why
 from models.control.records import Actor
 from models.control.states import OrderEvent, OrderKind
 from models.risk.assessment import Assessment, Band, Reason
 from models.wire import encode
+from telemetry.clock import ManualClock
 from tests.apikit import FakeBank, assessed, transfer, until
-from tests.controlkit import ANN, BOB, PAPER
+from tests.controlkit import ANN, BOB, PAPER, T0
 from tests.deskkit import Station, station
 from tests.pgkit import PostgresServer
 
@@ -66,8 +71,12 @@ async def test_a_redelivered_assessment_makes_nothing_new(home: Path | str) -> N
     assert len(bank.sent) == 1
 
 
+def sample(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
 def became(outcome: str) -> float:
-    return REGISTRY.get_sample_value("sluice_stop_band_total", {"outcome": outcome}) or 0.0
+    return sample("sluice_stop_band_total", outcome=outcome)
 
 
 async def test_what_became_of_the_stop_band_is_counted_once_for_each_transfer(home: Path | str) -> None:
@@ -160,7 +169,7 @@ async def test_a_broken_rule_trips_the_brake_for_itself_only_and_a_person_rearms
         assert await trips(desk) == ["rule:9999"]
         entries = await desk.database.read(audit.read)
         assert [each.subject for each in entries if each.action == "brake.trip"] == ["rule:9999"]
-        cleared = await desk.run(lambda d: braking.rearm(d, desk.brake, "all", "rule withdrawn", OPS))
+        cleared = await desk.run(lambda d: braking.rearm(d, "all", "rule withdrawn", OPS))
         assert [each.scope for each in cleared] == ["rule:9999"]
         assert await trips(desk) == []
         (after,) = await desk.triage(suspicious("9999", payee_account="C"))
@@ -174,9 +183,82 @@ async def test_a_trip_outlives_the_process(home: Path | str) -> None:
         await desk.triage(suspicious(payee_account="A"), suspicious(payee_account="B"))
         assert await trips(desk) == ["all"]
     async with station(home, per_minute=1) as desk:
-        desk.brake.trips = {each.scope: each for each in await desk.database.read(brake_store.trips)}
+        await desk.restart()
         (taken,) = await desk.triage(suspicious(payee_account="C"))
         assert taken.why is Why.BRAKE
+
+
+async def failing_triage(desk: Station, *found: Assessment) -> None:
+    """Act on assessments in a transaction that fails at its end."""
+
+    def work(at: Desk) -> None:
+        triage(at, desk.brake, found)
+        raise StoreAway("lost")
+
+    with pytest.raises(StoreAway):
+        await desk.run(work)
+
+
+async def test_a_transaction_that_is_rolled_back_counts_nowhere_and_its_retry_once(home: Path | str) -> None:
+    found = [suspicious("9999", payee_account=f"A{n}") for n in range(3)]
+    ordered = became("order")
+    async with station(home, per_rule_minute=3) as desk:
+        for _ in range(3):
+            await failing_triage(desk, *found)
+        assert became("order") == ordered
+        assert [each.action for each in await desk.triage(*found)] == [Action.ORDER] * 3
+        assert became("order") == ordered + 3
+        assert [each.action for each in await desk.triage(*found)] == [Action.ORDER] * 3
+        assert await trips(desk) == []
+        (over,) = await desk.triage(suspicious("9999", payee_account="B"))
+        assert over.why is Why.BRAKE
+
+
+async def test_a_trip_that_is_rolled_back_is_none(home: Path | str) -> None:
+    first, second = suspicious(payee_account="A"), suspicious(payee_account="B")
+    withheld = sample("sluice_brake_withheld_total", cap="per_minute")
+    async with station(home, per_minute=1) as desk:
+        await failing_triage(desk, first, second)
+        assert (desk.brake.trips, await trips(desk)) == ({}, [])
+        assert sample("sluice_brake_withheld_total", cap="per_minute") == withheld
+        assert [each.action for each in await desk.triage(first, second)] == [Action.ORDER, Action.WITHHELD]
+        assert (list(desk.brake.trips), await trips(desk)) == (["all"], ["all"])
+        assert sample("sluice_brake_withheld_total", cap="per_minute") == withheld + 1
+
+
+async def test_a_rearming_that_is_rolled_back_leaves_the_brake_tripped(home: Path | str) -> None:
+    def work(at: Desk) -> None:
+        braking.rearm(at, "all", "looked into", OPS)
+        raise StoreAway("lost")
+
+    async with station(home, per_minute=1) as desk:
+        await desk.triage(suspicious(payee_account="A"), suspicious(payee_account="B"))
+        with pytest.raises(StoreAway):
+            await desk.run(work)
+        assert (list(desk.brake.trips), await trips(desk)) == (["all"], ["all"])
+
+
+async def test_a_restart_knows_the_last_minutes_stops_of_this_instance_unless_a_person_rearmed_since(
+    home: Path | str,
+) -> None:
+    clock = ManualClock(T0)
+    async with station(home, clock=clock, per_rule_minute=2) as desk:
+        for number in range(2):
+            await desk.triage(suspicious("9999", payee_account=f"A{number}"))
+        await desk.restart()
+        (over,) = await desk.triage(suspicious("9999", payee_account="B"))
+        assert over.why is Why.BRAKE
+        clock.advance(1)
+        await desk.run(lambda d: braking.rearm(d, "all", "looked into", OPS))
+        await desk.restart()
+        (after,) = await desk.triage(suspicious("9999", payee_account="C"))
+        assert after.action is Action.ORDER
+        clock.advance(MINUTE_US)
+        await desk.restart()
+        assert [(await desk.triage(suspicious("9999", payee_account=each)))[0].action for each in "DE"] == [
+            Action.ORDER,
+            Action.ORDER,
+        ]
 
 
 @pytest.mark.parametrize("band", [Band.ALLOW, Band.WATCH])

@@ -6,17 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.control.brake import BUCKETS, EVERYTHING, MINUTE_US, Brake, BrakeLimits, Cap, SlidingCount, Trip
+from models.control.brake import (
+    BUCKETS,
+    EVERYTHING,
+    MINUTE_US,
+    Brake,
+    BrakeLimits,
+    Cap,
+    SlidingCount,
+    Stop,
+    Tally,
+    Trip,
+)
 
 LIMITS = BrakeLimits(per_minute=5, per_bank_minute=3, per_rule_minute=4, share=0.1, share_min_transfers=100)
 
 
 def stop(brake: Brake, now_us: int, bank: str = "a", rule: str = "r") -> Cap | None:
-    trip = brake.check(now_us, bank, rule)
+    """Order one stop in a transaction of its own unless the brake withholds it."""
+    tally = Tally(now_us)
+    trip = brake.check(tally, bank, rule)
     if trip is None:
-        brake.ordered(now_us, bank, rule)
-        return None
-    return trip.cap
+        tally.ordered(bank, rule)
+    brake.take(tally)
+    return trip.cap if trip else None
 
 
 def test_cap_of_one_bank_trips_that_bank_only() -> None:
@@ -67,12 +80,12 @@ def test_share_trips_only_with_enough_transfers() -> None:
     brake = Brake(
         BrakeLimits(per_minute=10**6, per_bank_minute=10**6, per_rule_minute=10**6, share=0.1, share_min_transfers=100)
     )
-    brake.saw_transfers(0, 99)
+    brake.take(Tally(0, transfers=99))
     assert {stop(brake, 0) for _ in range(50)} == {None}
-    brake.saw_transfers(0, 1)
+    brake.take(Tally(0, transfers=1))
     assert stop(brake, 0) is Cap.SHARE
     brake.rearm()
-    brake.saw_transfers(0, 100)
+    brake.take(Tally(0, transfers=100))
     assert [stop(brake, 0) for _ in range(11)] == [None] * 10 + [Cap.SHARE]
 
 
@@ -81,10 +94,54 @@ def test_trips_outlive_the_process() -> None:
     assert stop(brake, 10**15) is Cap.SHARE
 
 
+def test_a_tally_counts_for_its_own_checks_and_for_others_once_it_is_taken() -> None:
+    brake, tally = Brake(LIMITS), Tally(0)
+    for _ in range(3):
+        assert brake.check(tally, "a", "r") is None
+        tally.ordered("a", "r")
+    trip = brake.check(tally, "a", "r")
+    assert trip is not None
+    assert (trip.cap, trip.count, brake.trips) == (Cap.PER_BANK, 3, {})
+    assert brake.check(Tally(0), "a", "r") is None
+    assert brake.check(tally, "a", "other") == trip
+    brake.take(tally)
+    assert brake.trips == {trip.scope: trip}
+    assert stop(brake, 0, "b", "r") is None
+    assert stop(brake, 0, "c", "r") is Cap.PER_RULE
+
+
+def test_a_tally_counts_for_the_share_too() -> None:
+    brake, tally = Brake(BrakeLimits(share=0.1, share_min_transfers=100)), Tally(0, transfers=100)
+    for number in range(10):
+        assert brake.check(tally, str(number), str(number)) is None
+        tally.ordered(str(number), str(number))
+    trip = brake.check(tally, "a", "r")
+    assert trip is not None
+    assert trip.cap is Cap.SHARE
+
+
+def test_recalled_stops_count_where_nobody_rearmed_since() -> None:
+    stops = [Stop(at_us, "a", "r") for at_us in (1, 2, 3)]
+    brake = Brake(LIMITS)
+    brake.recall(stops, {})
+    assert stop(brake, 3) is Cap.PER_BANK
+    for rearmed, left in (({"bank:a": 3}, [None]), ({EVERYTHING: 2}, [None, None, Cap.PER_BANK])):
+        brake = Brake(LIMITS)
+        brake.recall(stops, rearmed)
+        assert [stop(brake, 3) for _ in left] == left
+
+
+def test_recalled_stops_say_nothing_of_a_share_whose_transfers_are_not_known() -> None:
+    brake = Brake(BrakeLimits(share=0.1, share_min_transfers=10))
+    brake.recall([Stop(1, "a", "r")] * 100, {})
+    brake.take(Tally(2, transfers=10))
+    assert stop(brake, 2) is None
+
+
 def test_memory_is_bounded() -> None:
     brake = Brake(BrakeLimits(per_minute=10**9, share_min_transfers=10**9))
     for number in range(5_000):
-        brake.ordered(number, f"bank{number}", f"rule{number}")
+        stop(brake, number, f"bank{number}", f"rule{number}")
     assert len(brake._scopes) <= 2_000
 
 
