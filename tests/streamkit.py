@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import pytest
@@ -181,26 +181,21 @@ def replay(transfers: Iterable[TransferRecord]) -> dict[str, Assessment]:
     return found
 
 
-class WorkerProcess:
-    """A worker as an operator starts it: ``sluice worker`` with settings in the environment."""
+class Program:
+    """A program as an operator starts it: ``sluice COMMAND`` with settings in the environment."""
 
-    def __init__(
-        self, address: str, folder: Path, name: str = "worker", *, module: str = "cli.main", **settings: Any
-    ) -> None:
-        self._command = [sys.executable, "-m", module, "worker"]
+    def __init__(self, command: str, folder: Path, name: str, *, module: str = "cli.main", **settings: Any) -> None:
+        self._command = [sys.executable, "-m", module, command]
         self._ready = folder / f"{name}.ready"
         self.log = folder / f"{name}.log"
         self._env = {
             **os.environ,
-            "SLUICE_BROKER": address,
-            "SLUICE_WORKER_ID": name,
-            "SLUICE_DATA_DIR": str(folder / name),
             "SLUICE_READY_FILE": str(self._ready),
             **{f"SLUICE_{key.upper()}": str(value) for key, value in settings.items()},
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, wait: bool = True) -> WorkerProcess:
+    def start(self, *, wait: bool = True) -> Self:
         self._ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self._command, env=self._env, stdout=log, stderr=log)
@@ -212,11 +207,16 @@ class WorkerProcess:
     def ready(self) -> bool:
         return self._ready.exists()
 
+    @property
+    def url(self) -> str:
+        """Where it answers, if it is one that serves."""
+        return self._ready.read_text().strip()
+
     def wait_ready(self) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while not self.ready:
             if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"the worker is not scoring:\n{self.tail()}")
+                pytest.fail(f"{' '.join(self._command[2:])} is not ready:\n{self.tail()}")
             time.sleep(0.05)
 
     def signal(self, number: signal.Signals) -> None:
@@ -248,9 +248,19 @@ class WorkerProcess:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:]) if self.log.exists() else ""
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the worker's log lines."""
+        """Return its log lines."""
         lines = self.log.read_bytes().splitlines()
         return [msgspec.json.decode(line) for line in lines if line.startswith(b"{")]
+
+
+class WorkerProcess(Program):
+    """``sluice worker``; ready once it scores."""
+
+    def __init__(
+        self, address: str, folder: Path, name: str = "worker", *, module: str = "cli.main", **settings: Any
+    ) -> None:
+        own = {"broker": address, "worker_id": name, "data_dir": folder / name}
+        super().__init__("worker", folder, name, module=module, **(own | settings))
 
 
 def require_kafka() -> None:

@@ -1,7 +1,8 @@
-"""The crash proof, on a real Kafka: nothing is lost, nothing is counted twice, whoever dies.
+"""The crash proof, on a real Kafka: nothing is lost, counted twice or ordered twice, whoever dies.
 
-20,000 transfers at 1,000 a second, two workers; one is killed (``kill -9``) in the
-middle, a third joins, then the broker is killed and started again. Workers are
+20,000 transfers at 1,000 a second, two workers, an api that orders stops at fake
+banks. The api is killed (``kill -9``) while a bank acts and started again, a worker
+is killed and a third joins, then the broker is killed and started again. Workers are
 crash-only, so they are supervised: an exit code that asks for it starts them anew.
 
     python -m tests.integration.crash_proof --times 10
@@ -16,24 +17,36 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from models.risk.assessment import Assessment
+from models.control.policy import Action
+from models.money.types import account_id
+from models.risk.assessment import Assessment, Band
 from models.wire import ACCEPTED_HEADER, Topic, TransferRecord, encode
 from stream.exitcodes import RESTART_CODES, ExitCode
 from stream.kafka import LocalKafka
 from stream.tables import partition_of
 from stream.topics import ensure_topics
 from tests.integration.crash_audit import audit
+from tests.integration.crash_desk import BANK, Desk
+from tests.integration.crash_orders import Found, faults
 from tests.streamkit import START_US, WorkerProcess, assessments, new_producer, transfer
 
 PARTITIONS = 4
 PAYERS, PAYEES, BOTH = 3_000, 1_500, 500
-KILL_WORKER_AT, LEAVE_AT, KILL_BROKER_AT = 0.2, 0.6, 0.75
+LISTED = tuple(f"Z{number}" for number in range(25))
+"""Accounts on the black list: every payment to one is in the stop band, on a ground that convicts it."""
+
+LISTED_SHARE = 0.01
+ORDERS_AT_LEAST = 60
+"""With fewer, "no order is made twice" says little."""
+
+KILL_API_AT, KILL_WORKER_AT, LEAVE_AT, KILL_BROKER_AT = 0.1, 0.2, 0.6, 0.75
 """Shares of the load after which the blows fall."""
 
 BROKER_DOWN_S = 3.0
@@ -57,27 +70,45 @@ class Outcome(msgspec.Struct, kw_only=True):
     profiles: int = 0
     scoring_again_s: float = 0.0
     caught_up_s: float = 0.0
+    stored: int = 0
+    stop_band: int = 0
+    orders: int = 0
+    attached: int = 0
+    executed: int = 0
+    unheard: int = 0
+    """Stops in force at the bank of which the api had not heard when it was killed."""
+    wrong_orders: int = 0
     exits: dict[str, int] = {}
 
     @property
     def proven(self) -> bool:
-        """Whether nothing was lost and nothing counted twice."""
+        """Whether nothing was lost, nothing counted twice and nothing ordered twice."""
         died = any(name.startswith("DIED") for name in self.exits)
-        return self.accepted > 0 and not self.missing and not self.wrong_profiles and not died
+        whole = self.stored == self.accepted > 0 and not self.missing and not self.wrong_profiles and not died
+        return whole and self.orders >= ORDERS_AT_LEAST and not self.wrong_orders
+
+    def count_orders(self, stops: Sequence[Assessment], found: Found) -> None:
+        """Count what was done about the stop band, and what of it is wrong."""
+        wrong = faults(stops, {account_id(BANK, each) for each in LISTED}, found)
+        print(*wrong[:20], sep="\n", end="\n" if wrong else "")
+        actions = Counter(action for action, _ in found.taken.values())
+        self.stop_band, self.orders, self.attached = len(stops), actions[Action.ORDER], actions[Action.ATTACHED]
+        self.stored, self.executed, self.wrong_orders = found.stored, len(found.executed), len(wrong)
 
 
 def payments(count: int, seed: int) -> Iterator[TransferRecord]:
-    """Yield transfers: most accounts only pay or only receive, some do both."""
+    """Yield transfers: most accounts only pay or only receive, some do both, some that receive are listed."""
     rng = random.Random(seed)
     for number in range(count):
         payer = f"X{rng.randrange(BOTH)}" if rng.random() < 0.1 else f"P{rng.randrange(PAYERS)}"
         payee = f"X{rng.randrange(BOTH)}" if rng.random() < 0.1 else f"Q{rng.randrange(PAYEES)}"
+        payee = rng.choice(LISTED) if rng.random() < LISTED_SHARE else payee
         yield transfer(
             number,
             payer,
             payee,
             transfer_id=f"crash-{seed}-{number}",
-            payee_bank="icbc",
+            payee_bank=BANK,
             occurred_us=START_US + number * 1_000,
         )
 
@@ -157,6 +188,11 @@ class Supervisor(threading.Thread):
             print(worker.tail())
         worker.start(wait=False)
 
+    def note(self, program: str, code: int | None) -> None:
+        """Note how a program ended that should have run until it was asked to stop."""
+        if code != ExitCode.OK:
+            self.exits[f"DIED {program} {code}"] += 1
+
     def stop(self) -> None:
         self._stopping.set()
         self.join()
@@ -189,6 +225,11 @@ class Watch(threading.Thread):
             time.sleep(0.05)
         return time.time()
 
+    @property
+    def stops(self) -> list[Assessment]:
+        """The first assessment of each transfer in the stop band, those of one account in their order."""
+        return [found for _, found in self.came.values() if found.band is Band.STOP]
+
     def stop(self) -> None:
         self._stopping.set()
         self.join()
@@ -215,8 +256,7 @@ def prove(
     **settings: Any,
 ) -> Outcome:
     """Run a proof once in an empty folder; ``settings`` are the workers'."""
-    with LocalKafka(folder / "kafka") as kafka:
-        ensure_topics(kafka.bootstrap, PARTITIONS)
+    with running(folder) as (kafka, desk):
         workers = [WorkerProcess(kafka.bootstrap, folder, f"worker-{n}", **settings) for n in (1, 2, 3)]
         supervisor, watch = Supervisor(), Watch(kafka.bootstrap)
         for worker in workers[:2]:
@@ -225,13 +265,24 @@ def prove(
         for thread in (supervisor, watch, load):
             thread.start()
         try:
-            outcome = (blows or kill_worker_and_broker)(Scene(kafka, load, watch, supervisor, workers))
+            outcome = (blows or kill_worker_and_broker)(Scene(kafka, load, watch, supervisor, workers, desk))
+            outcome.count_orders(watch.stops, desk.found())
+            supervisor.note("api", desk.stop())
         finally:
             supervisor.stop()
             watch.stop()
         outcome.exits = dict(supervisor.exits)
         outcome.profiles, outcome.wrong_profiles = audit(kafka.bootstrap)
         return outcome
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[LocalKafka, Desk]]:
+    """Give a broker with its topics, and an api with its banks, until the block ends."""
+    with LocalKafka(folder / "kafka") as kafka:
+        ensure_topics(kafka.bootstrap, PARTITIONS)
+        with Desk(kafka.bootstrap, folder, LISTED) as desk:
+            yield kafka, desk
 
 
 class Scene(NamedTuple):
@@ -242,13 +293,16 @@ class Scene(NamedTuple):
     watch: Watch
     supervisor: Supervisor
     workers: list[WorkerProcess]
+    desk: Desk
 
 
 Blows = Callable[[Scene], Outcome]
 
 
 def kill_worker_and_broker(scene: Scene) -> Outcome:
-    """Kill a worker, let a third join, kill the broker and start it again."""
+    """Kill the api and start it again, kill a worker and let a third join, kill the broker and start it again."""
+    scene.load.wait_for(KILL_API_AT)
+    unheard = scene.desk.kill_in_the_act()
     scene.load.wait_for(KILL_WORKER_AT)
     killed_at = scene.supervisor.kill_first()
     scene.supervisor.add(scene.workers[2].start(wait=False))
@@ -259,6 +313,7 @@ def kill_worker_and_broker(scene: Scene) -> Outcome:
     scene.kafka.start()
     outcome = settle(scene, broker_killed_at)
     outcome.scoring_again_s = round(scoring_again_s(scene.watch, killed_at), 2)
+    outcome.unheard = unheard
     return outcome
 
 
@@ -283,9 +338,12 @@ def join_and_leave(scene: Scene) -> Outcome:
 
 
 def settle(scene: Scene, since: float) -> Outcome:
-    """Wait until all is assessed, and count."""
+    """Wait until all is assessed, stored and stopped, and count."""
     load, watch = scene.load, scene.watch
     caught_up_at = watch.wait_for(load)
+    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+    while not scene.desk.settled(len(load.accepted)) and time.monotonic() < deadline:
+        time.sleep(0.05)
     return Outcome(
         accepted=len(load.accepted),
         assessed=len(watch.came),

@@ -12,13 +12,14 @@ from tests.streamkit import require_kafka
 
 @pytest.mark.kafka
 @pytest.mark.slow
-def test_nothing_is_lost_or_counted_twice_whoever_dies(tmp_path: Path) -> None:
+def test_nothing_is_lost_counted_or_ordered_twice_whoever_dies(tmp_path: Path) -> None:
     require_kafka()
     outcome = prove(tmp_path)
     print(outcome)
     assert outcome.accepted == outcome.assessed == 20_000
     assert outcome.proven
     assert outcome.profiles > 4_000
+    assert outcome.executed == outcome.orders < outcome.stop_band
 
 
 @pytest.mark.kafka
