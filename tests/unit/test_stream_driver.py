@@ -1,17 +1,23 @@
-"""What our driver changes in Faust's and aiokafka's: each shown beside the stock behaviour."""
+"""What our driver changes in Faust's and aiokafka's; what loses records is shown beside the stock behaviour.
+
+The losses that need a broker are in `tests/integration`: `test_stream_losses`, `test_stream_recovery`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka.cluster import ClusterMetadata
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from aiokafka.errors import GroupLoadInProgressError, NotCoordinatorForGroupError
-from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.commit import OffsetFetchRequest, OffsetFetchResponse_v3
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.assignor.partition_assignor import PartitionAssignor
 
 from models.wire import Topic
@@ -72,6 +78,38 @@ async def test_an_answer_without_error_is_passed_on(answer: Any) -> None:
     coordinator = Coordinator(answer)
     heed_offset_fetch_errors(coordinator)
     assert await coordinator._send_req(ASK) is answer
+
+
+class GroupOfOne(GroupCoordinator):
+    """As much of aiokafka's coordinator as the look-up of committed offsets touches; ``answers`` are the broker's."""
+
+    group_id = "group"
+    _retry_backoff_ms = 1
+
+    def __init__(self, answers: list[Any]) -> None:
+        self._answers = iter(answers)
+
+    async def ensure_coordinator_known(self) -> None:
+        pass
+
+    async def _send_req(self, request: Any) -> Any:
+        return next(self._answers)
+
+
+PLACE = TopicPartition("transfers", 0)
+STILL_LOADING = OffsetFetchResponse_v3(throttle_time_ms=0, topics=[], error_code=LOADING)
+COMMITTED_42 = OffsetFetchResponse_v3(throttle_time_ms=0, topics=[("transfers", [(0, 42, "", 0)])], error_code=0)
+
+
+@pytest.mark.parametrize(
+    ("cure", "found"), [(lambda _coordinator: None, {}), (heed_offset_fetch_errors, {PLACE: OffsetAndMetadata(42, "")})]
+)
+async def test_while_a_group_is_loading_stock_aiokafka_finds_nothing_committed_and_ours_asks_again(
+    cure: Callable[[Any], None], found: dict[Any, Any]
+) -> None:
+    coordinator = GroupOfOne([STILL_LOADING, COMMITTED_42])
+    cure(coordinator)
+    assert await coordinator.fetch_committed_offsets([PLACE]) == found
 
 
 # --- records that may not be handed on ---------------------------------------

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from faust.types import TP
 
 from models.money.types import account_id
 from models.risk.assessment import AccountLists, Assessment, Band, DebitView, ListLevel
@@ -24,6 +25,7 @@ from models.wire import (
     decode_dead_letter,
     encode,
 )
+from stream.continuity import Continuity, OffsetGap
 from stream.controls import Controls
 from stream.deadletter import Quarantine
 from stream.stages import CreditStage, DebitStage, Outcome, StageTools, accepted_time
@@ -144,6 +146,18 @@ def test_a_lost_epoch_is_computed_again_to_the_same_bytes(bench: Bench) -> None:
     bench.store.data.clear()
     again = bench.debit.run([record]).outputs
     assert undated_credit(again[0].value) == undated_credit(first[0].value)
+
+
+def test_a_batch_from_before_a_recovery_would_hide_what_comes_again_and_is_not_admitted(bench: Bench) -> None:
+    """Faust looks at an event's generation when it hands it over, not when a batch that waits is worked on."""
+    again, waiting = bench.place(transfer(1)), bench.place(transfer(2))
+    place = TP(again.topic, again.partition)
+    continuity = Continuity()
+    continuity.start({place: again.offset})
+    with pytest.raises(OffsetGap):
+        continuity.admit(place, [waiting.offset])
+    assert len(bench.debit.run([waiting]).outputs) == 1
+    assert bench.debit.run([again]).outputs == []
 
 
 def undated_credit(value: bytes) -> CreditRecord:
