@@ -24,6 +24,7 @@ MAX_TRIES: Final = 300
 MAX_REPORT_TRIES: Final = 100
 """Twenty seconds: world time may run hundreds of times faster than Sluice assesses."""
 
+OK: Final = 200
 NOT_YET: Final = 404
 
 CALL_TIMEOUT_S: Final = 30.0
@@ -84,20 +85,32 @@ class BankClient:
             if 0 < status < 500:
                 break
             await asyncio.sleep(RETRY_S)
-        if status != 200:
+        if status != OK:
             raise NoAnswer(f"{method} {path}: status {status}: {raw[:300]!r}")
         return decoder.decode(raw)
 
 
-class ReportClient:
-    """Tells Sluice what victims say."""
+class _SluiceStats(msgspec.Struct):
+    settled: bool = True
+
+
+class SluiceClient:
+    """Tells Sluice what victims say, and asks whether it has dealt with all it was told; silent without a ``url``."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, key: str) -> None:
         self._session = session
-        self._url = url and url.rstrip("/") + "/v1/reports"
+        self._url = url.rstrip("/")
         self._key = key
+        self._stats = msgspec.json.Decoder(_SluiceStats)
         self.accepted = 0
         self.failed = 0
+
+    async def settled(self) -> bool:
+        """Return whether Sluice has assessed every transfer and heard of every command; without an answer, not yet."""
+        if not self._url:
+            return True
+        status, raw = await send(self._session, "GET", f"{self._url}/v1/stats", None, key=self._key)
+        return status == OK and self._stats.decode(raw).settled
 
     async def report(self, transfer_ids: list[str], reported_us: int) -> None:
         """Report transfers. Without an answer, or before Sluice has assessed them (404), it is tried again.
@@ -109,7 +122,7 @@ class ReportClient:
         body = _encode({"transfer_ids": transfer_ids, "reported_us": reported_us})
         status, raw = 0, b""
         for _ in range(MAX_REPORT_TRIES):
-            status, raw = await send(self._session, "POST", self._url, body, key=self._key)
+            status, raw = await send(self._session, "POST", f"{self._url}/v1/reports", body, key=self._key)
             if 0 < status < 500 and status != NOT_YET:
                 break
             await asyncio.sleep(RETRY_S)

@@ -20,7 +20,7 @@ import structlog
 from fastapi import FastAPI, Response
 
 from models.money.types import iso_from_us, us_from_iso
-from simulators.clients import BankClient, ReportClient
+from simulators.clients import BankClient, SluiceClient
 from simulators.engine import Engine, Pending, Report, days_between
 from simulators.plan import DAY_US, SECOND_US, day_start_us, local_day
 from simulators.population import build_population
@@ -108,7 +108,7 @@ class World:
         self._pending_reports: set[asyncio.Task[None]] = set()
         self.engine = self._build_engine()
         self.watch = ControlWatch(self.engine)
-        self._reporter: ReportClient | None = None
+        self._sluice: SluiceClient | None = None
 
     def _build_engine(self) -> Engine:
         settings = self.settings
@@ -136,13 +136,13 @@ class World:
         Raises `NoAnswer` if the banks are gone.
         """
         banks = BankClient(session, self.settings.bank_url)
-        self._reporter = ReportClient(session, self.settings.sluice_url, self.settings.report_key)
+        sluice = self._sluice = SluiceClient(session, self.settings.sluice_url, self.settings.report_key)
         self.engine.town.balances = await banks.open(openings(self.engine.population))
         self.phase = Phase.HISTORY
         began = time.monotonic()
         await self._post_history(banks)
         log.info("history posted", transfers=self._history, seconds=round(time.monotonic() - began, 1))
-        await self._settle(banks)
+        await self._settle(banks, sluice)
         self._go_live()
         log.info("live", local_time=local_time(self._live_us), settled_s=round(time.monotonic() - began, 1))
         on_live()
@@ -178,12 +178,16 @@ class World:
         accounts, intent = self.engine.population.accounts, item.intent
         return max(accounts[intent.payer].opened_us, accounts[intent.payee].opened_us) < intent.at_us
 
-    async def _settle(self, banks: BankClient) -> None:
-        """Wait until no more stops come because of the history, so that they are not laid at the live phase's door."""
-        deadline, seen = time.monotonic() + SETTLE_TIMEOUT_S, -1
-        while self.watch.next != seen and time.monotonic() < deadline:
+    async def _settle(self, banks: BankClient, sluice: SluiceClient) -> None:
+        """Wait until Sluice is through with the history and no more stops come of it.
+
+        Else the live phase would begin behind a queue, and answer for stops that are not its own.
+        """
+        deadline, seen, settled = time.monotonic() + SETTLE_TIMEOUT_S, -1, False
+        while (self.watch.next != seen or not settled) and time.monotonic() < deadline:
             seen = self.watch.next
             await asyncio.sleep(self.settings.settle_s)
+            settled = await sluice.settled()
             await self._look(banks)
 
     def _go_live(self) -> None:
@@ -228,10 +232,10 @@ class World:
         return sum(outcome.executed for outcome in outcomes)
 
     def _send_report(self, report: Report) -> None:
-        if self._reporter is None:
+        if self._sluice is None:
             return
         report.case.reported_us = report.at_us
-        task = asyncio.create_task(self._reporter.report(list(report.case.paid), report.at_us))
+        task = asyncio.create_task(self._sluice.report(list(report.case.paid), report.at_us))
         self._pending_reports.add(task)
         task.add_done_callback(self._pending_reports.discard)
 
@@ -300,8 +304,8 @@ class World:
                 "refused_fraud": counts.refused_fraud,
             },
             cases=counts.cases,
-            reports=self._reporter.accepted if self._reporter else 0,
-            reports_failed=self._reporter.failed if self._reporter else 0,
+            reports=self._sluice.accepted if self._sluice else 0,
+            reports_failed=self._sluice.failed if self._sluice else 0,
             money_fen=self.money(),
             false_stops=self.watch.stops.false + self.watch.stops.in_history,
             false_stops_per_10k_day=round(self.watch.stops.false / people_days, 2) if people_days else 0.0,

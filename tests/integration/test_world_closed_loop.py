@@ -40,12 +40,23 @@ class StopsTheLarge:
         self.keys: dict[str, set[str]] = {}
         self.reports: list[dict[str, Any]] = []
         self.live = False
+        self.asked_before_live = 0
 
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/v1/transfers:batch", self.take)
         app.router.add_post("/v1/reports", self.report)
+        app.router.add_get("/v1/stats", self.stats)
         return app
+
+    async def stats(self, request: web.Request) -> web.Response:
+        """Say that the history is assessed when asked for the third time, and not what was asked for the second."""
+        assert request.headers["X-Api-Key"] == "report-key"
+        assert not self.live
+        self.asked_before_live += 1
+        if self.asked_before_live == 2:
+            return web.Response(status=503)
+        return web.Response(body=msgspec.json.encode({"settled": self.asked_before_live >= 3, "outbox_open": 0}))
 
     async def take(self, request: web.Request) -> web.Response:
         items: list[dict[str, Any]] = msgspec.json.decode(await request.read())["transfers"]
@@ -155,6 +166,10 @@ def test_books_balance_and_the_world_knows_them(ran: Ran) -> None:
     assert check["balanced"], check["faults"]
     held = sum(bank["customers_fen"] for bank in check["banks"].values())
     assert sum(world.engine.town.balances) == held
+
+
+def test_the_world_goes_live_once_sluice_is_through_with_the_history(ran: Ran) -> None:
+    assert ran[1].asked_before_live == 3
 
 
 def test_history_is_honest_past_and_counted_apart(ran: Ran) -> None:
