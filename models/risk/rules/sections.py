@@ -27,7 +27,11 @@ Surprise = Annotated[float, msgspec.Meta(gt=0.0)]
 Times = Annotated[float, msgspec.Meta(ge=1.0)]
 
 
-class PassThrough(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One section of the rule book: only known fields, and never changed."""
+
+
+class PassThrough(Section, frozen=True, kw_only=True):
     """快进快出: what came in leaves within ``within_s``, fitting at least ``fit``."""
 
     weight: Weight = 1.0
@@ -36,7 +40,7 @@ class PassThrough(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     fit: Share = 0.35
 
 
-class Transit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Transit(Section, frozen=True, kw_only=True):
     """过渡账户: the same within a day."""
 
     weight: Weight = 0.8
@@ -45,7 +49,7 @@ class Transit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     fit: Share = 0.35
 
 
-class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Split(Section, frozen=True, kw_only=True):
     """One or few credits leave in ``debits`` or more parts within the hour (3007 at the speed of a stop)."""
 
     weight: Weight = 2.0
@@ -54,7 +58,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     drained: Share = 0.6
 
 
-class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Pool(Section, frozen=True, kw_only=True):
     """At least ``credits`` credits of a day leave as one (3006 at the speed of a stop)."""
 
     weight: Weight = 0.4
@@ -63,7 +67,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     fit: Share = 0.3
 
 
-class TaintedForward(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TaintedForward(Section, frozen=True, kw_only=True):
     """Suspected money moves on; the weight is scaled by the suspected share."""
 
     weight: Weight = 4.6
@@ -71,7 +75,7 @@ class TaintedForward(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     taint: Share = 0.03
 
 
-class FanIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FanIn(Section, frozen=True, kw_only=True):
     """More strangers pay one account within a day than its history lets expect; fully at a surprise of ``full``.
 
     Star-in of `domain.md` 3.1 begins at 5 payers a day; weighed from 2 on, by the account's own rate.
@@ -83,7 +87,7 @@ class FanIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     full: Surprise = 10.0
 
 
-class FanOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FanOut(Section, frozen=True, kw_only=True):
     """One account pays more new payees within a day than its history lets expect; fully at a surprise of ``full``."""
 
     weight: Weight = 1.5
@@ -92,7 +96,7 @@ class FanOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     full: Surprise = 10.0
 
 
-class NoResidual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NoResidual(Section, frozen=True, kw_only=True):
     """不留余额: a debit within a day of a credit leaves almost nothing."""
 
     weight: Weight = 1.0
@@ -101,7 +105,7 @@ class NoResidual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     within_s: SecondsOfWeek = 86_400
 
 
-class Dormant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Dormant(Section, frozen=True, kw_only=True):
     """沉睡账户启用: money from a new payer wakes an account idle for ``idle_s`` (261号 speaks of 6 months)."""
 
     weight: Weight = 1.5
@@ -109,7 +113,7 @@ class Dormant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     idle_s: Seconds = 90 * 86_400
 
 
-class Young(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Young(Section, frozen=True, kw_only=True):
     """Burst after onboarding: money from a new, longer known payer to an account not older than ``age_s``."""
 
     weight: Weight = 1.5
@@ -117,7 +121,7 @@ class Young(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     age_s: Seconds = 14 * 86_400
 
 
-class QuickSpend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class QuickSpend(Section, frozen=True, kw_only=True):
     """Money of a stranger is soon paid to a new payee, at least ``part`` of the last credit."""
 
     weight: Weight = 3.6
@@ -126,7 +130,7 @@ class QuickSpend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     part: Share = 0.15
 
 
-class Habitual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Habitual(Section, frozen=True, kw_only=True):
     """The payer mostly pays within minutes of being paid."""
 
     weight: Weight = 0.5
@@ -135,7 +139,7 @@ class Habitual(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     debits: Count = 3
 
 
-class QuickPayee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class QuickPayee(Section, frozen=True, kw_only=True):
     """The payee passes on within minutes what it gets, in at least this share of its debits."""
 
     weight: Weight = 0.6
@@ -143,7 +147,7 @@ class QuickPayee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     quick: Share = 0.15
 
 
-class CashOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CashOut(Section, frozen=True, kw_only=True):
     """Cash, goods or crypto right after a credit (车手)."""
 
     weight: Weight = 2.5
@@ -152,7 +156,7 @@ class CashOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     drained: Share = 0.3
 
 
-class RoundTrip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RoundTrip(Section, frozen=True, kw_only=True):
     """Money goes back to where it came from within a day."""
 
     weight: Weight = 0.2
@@ -161,7 +165,7 @@ class RoundTrip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     fit: Share = 0.3
 
 
-class Structured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Structured(Section, frozen=True, kw_only=True):
     """Repeated debits of about the same amount within a day, to a new payee."""
 
     weight: Weight = 0.4
@@ -169,7 +173,7 @@ class Structured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     alike: Count = 2
 
 
-class UnderLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UnderLimit(Section, frozen=True, kw_only=True):
     """Singles under the limit that together exceed it in a day (261号: non-counter payments over CNY 50,000 a day)."""
 
     weight: Weight = 0.2
@@ -178,7 +182,7 @@ class UnderLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     debits: Count = 3
 
 
-class Collector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Collector(Section, frozen=True, kw_only=True):
     """跑分: several new payers send about the same amount within a day."""
 
     weight: Weight = 0.4
@@ -187,7 +191,7 @@ class Collector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     strangers: Count = 3
 
 
-class BusyTransit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BusyTransit(Section, frozen=True, kw_only=True):
     """The payee has passed on most of what it received today."""
 
     weight: Weight = 0.4
@@ -196,7 +200,7 @@ class BusyTransit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     credits: Count = 1
 
 
-class TaintedPayee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TaintedPayee(Section, frozen=True, kw_only=True):
     """More money goes where suspected money went today; the weight is scaled by the suspected share."""
 
     weight: Weight = 2.4
@@ -204,7 +208,7 @@ class TaintedPayee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     taint: Share = 0.03
 
 
-class FirstLarge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FirstLarge(Section, frozen=True, kw_only=True):
     """First payment to a payee, far above the payer's habit (标准差) or ``times`` the largest before."""
 
     weight: Weight = 2.2
@@ -213,7 +217,7 @@ class FirstLarge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     times: Times = 2.0
 
 
-class LargeFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LargeFirst(Section, frozen=True, kw_only=True):
     """First payment to a payee of more than ``from_fen``, fully at ``full_fen`` (logarithmic)."""
 
     weight: Weight = 1.8
@@ -226,14 +230,14 @@ class LargeFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(f"full_fen {self.full_fen} is not above from_fen {self.from_fen}")
 
 
-class InCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InCall(Section, frozen=True, kw_only=True):
     """The payer is in a call while paying a new payee (`domain.md` 3.2)."""
 
     weight: Weight = 1.5
     severity: Severity = Severity.SERIOUS
 
 
-class Night(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Night(Section, frozen=True, kw_only=True):
     """Large payment to a new payee between midnight and ``until_s`` (`domain.md` 3.1: 00:00-05:00, a vendor's)."""
 
     weight: Weight = 0.8
@@ -242,7 +246,7 @@ class Night(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     at_least_fen: Fen = 200_000
 
 
-class StepUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StepUp(Section, frozen=True, kw_only=True):
     """Growing payments to a payee known for less than ``within_s`` (1,000, 5,000, 20,000 in `domain.md` 3.1)."""
 
     weight: Weight = 3.0
@@ -251,7 +255,7 @@ class StepUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     within_s: Seconds = 7 * 86_400
 
 
-class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Probe(Section, frozen=True, kw_only=True):
     """小额试探: a small debit, then a large one within the hour (`domain.md` 3.1: CNY 100-500)."""
 
     weight: Weight = 0.3
@@ -260,14 +264,14 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     times: Times = 10.0
 
 
-class NewDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewDevice(Section, frozen=True, kw_only=True):
     """Another device than before pays a new payee."""
 
     weight: Weight = 1.0
     severity: Severity = Severity.ELEVATED
 
 
-class Emptying(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Emptying(Section, frozen=True, kw_only=True):
     """The payer's savings go to a new payee."""
 
     weight: Weight = 1.0
@@ -275,7 +279,7 @@ class Emptying(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     emptied: Share = 0.8
 
 
-class Reported3002(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Reported3002(Section, frozen=True, kw_only=True):
     """被害人举报: an account received money in at least ``frauds`` proven frauds (code 3002 of `domain.md` 2.1)."""
 
     weight: Weight = 4.0
@@ -283,7 +287,7 @@ class Reported3002(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     frauds: Count = 1
 
 
-class Gather3006(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Gather3006(Section, frozen=True, kw_only=True):
     """分散转入集中转出 in 5 working days (Tx100405Mapper2: >= 3 credits, sums within 10 %, 3 x debits < credits)."""
 
     weight: Weight = 0.3
@@ -293,7 +297,7 @@ class Gather3006(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     times: Times = 3.0
 
 
-class Scatter3007(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Scatter3007(Section, frozen=True, kw_only=True):
     """集中转入分散转出 in 5 working days (Tx100405Mapper2: >= 3 debits, sums within 10 %, 3 x credits <= debits)."""
 
     weight: Weight = 0.3
@@ -303,7 +307,7 @@ class Scatter3007(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     times: Times = 3.0
 
 
-class Repeated3008(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Repeated3008(Section, frozen=True, kw_only=True):
     """Repeated between one pair in 5 working days (Tx100405: >= 3 in and >= 3 out)."""
 
     weight: Weight = 0.1
@@ -311,7 +315,7 @@ class Repeated3008(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     each_way: Count = 3
 
 
-class ForHire(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ForHire(Section, frozen=True, kw_only=True):
     """账户综合评分: the scorecard of both accounts reaches ``score``; ``stake`` lowers the bar for large sums.
 
     An account that ``acceptor`` others paid before today is no account for hire.
@@ -325,7 +329,7 @@ class ForHire(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     acceptor: Count = 10
 
 
-class Leaves(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Leaves(Section, frozen=True, kw_only=True):
     """The same card says that suspected money (a share ``taint``), in for ``within_s``, leaves to an acceptor."""
 
     weight: Weight = 8.0
@@ -338,7 +342,7 @@ class Leaves(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     within_s: Seconds = 86_400
 
 
-class Grey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Grey(Section, frozen=True, kw_only=True):
     """Account on the suspicious list (platform code 2): enhanced check."""
 
     weight: Weight = 2.0
