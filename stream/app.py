@@ -26,6 +26,7 @@ from stream.follower import Follower, Record
 from stream.inspector import Check, Inspector, inspectors_group
 from stream.panels import CurrentScorer, Panels, read_panel
 from stream.quiet import quiet_engine
+from stream.reader import Reader
 from stream.ready import announce_ready
 from stream.rulebook import RulesUnreadable, read_rules
 from stream.settings import WorkerSettings
@@ -101,7 +102,7 @@ class _Life:
             checks=followed_checks(key, settings.topic_prefix),
             set_aside=self._set_aside,
         )
-        self._readers: tuple[Follower | Inspector, ...] = (*self._followers, self._inspector)
+        self._readers: tuple[Reader, ...] = (*self._followers, self._inspector)
         self._tasks: list[asyncio.Task[Any]] = []
         self._ready = False
 

@@ -11,15 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
-log = structlog.get_logger(__name__)
+from stream.reader import POLL_S, Config, Reader
 
-POLL_S: Final = 0.25
 METADATA_TIMEOUT_S: Final = 10.0
-STOP_TIMEOUT_S: Final = 2.0
-MAX_RECORD_BYTES: Final = 32 * 1024 * 1024
 
 
 class Record(NamedTuple):
@@ -43,29 +39,20 @@ class Behind(Exception):
     """A topic could not be read to its end in time."""
 
 
-class Follower:
+class Follower(Reader):
     """Calls ``apply`` with every record of ``topic``, old and new, in the order of each partition."""
 
     def __init__(self, broker: str, topic: str, apply: Callable[[Record], None]) -> None:
+        config: Config = {
+            "bootstrap.servers": broker,
+            "group.id": "sluice-follower",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 100,
+        }
+        super().__init__(f"follow-{topic}", config)
         self._topic = topic
         self._apply = apply
-        self._stopping = threading.Event()
         self._caught_up = threading.Event()
-        self._failure: BaseException | None = None
-        self._ends: dict[int, int] = {}
-        self._thread = threading.Thread(target=self._run, name=f"follow-{topic}", daemon=True)
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": broker,
-                "group.id": "sluice-follower",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-                "fetch.message.max.bytes": MAX_RECORD_BYTES,
-                "fetch.wait.max.ms": 100,
-                "log_level": 2,
-            }
-        )
 
     def start(self, timeout_s: float) -> None:
         """Start following, if nothing has yet; return once all that was there at the start has been applied.
@@ -84,28 +71,11 @@ class Follower:
         self._consumer.assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in topic.partitions])
         self._thread.start()
 
-    def check(self) -> None:
-        """Raise what ended the follower, if anything did."""
-        if self._failure is not None:
-            raise self._failure
+    def _ended(self) -> None:
+        self._caught_up.set()
 
-    def stop(self) -> None:
-        """Stop following."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_TIMEOUT_S)
-
-    def _run(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                self._step(self._consumer.poll(POLL_S))
-            self._consumer.close()
-        except Exception as error:  # noqa: BLE001 - kept for whoever started the follower, see `check`
-            log.error("follower ended", topic=self._topic, error=repr(error))
-            self._failure = error
-            self._caught_up.set()
-
-    def _step(self, message: Any) -> None:
+    def _turn(self) -> None:
+        message = self._consumer.poll(POLL_S)
         if message is None:
             return
         error = message.error()

@@ -13,19 +13,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stream.deadletter import RecordFault
-from stream.follower import MAX_RECORD_BYTES, Record, record_of
+from stream.follower import Record, record_of
+from stream.reader import POLL_S, Config, Reader
 
 log = structlog.get_logger(__name__)
 
-POLL_S: Final = 0.25
 MAX_READ: Final = 100
 """Records read before the group's place in the topic is committed."""
 
 SESSION_TIMEOUT_MS: Final = 6_000
-STOP_TIMEOUT_S: Final = 2.0
 
 Check = Callable[[Record], object]
 """Reads a record as its follower does; raises `RecordFault` if it cannot be used."""
@@ -61,7 +60,7 @@ def places(records: Iterable[Record], *, beyond: int = 0) -> list[TopicPartition
     return [TopicPartition(topic, partition, offset + beyond) for (topic, partition), offset in last.items()]
 
 
-class Inspector:
+class Inspector(Reader):
     """A thread with a consumer of ``group``; ``checks`` names the topics it reads and how.
 
     A letter is sent only after the group has taken a commit from this member, so one that the group gave up sends none.
@@ -69,53 +68,28 @@ class Inspector:
     """
 
     def __init__(self, broker: str, group: str, *, checks: Mapping[str, Check], set_aside: SetAside) -> None:
+        config: Config = {
+            "bootstrap.servers": broker,
+            "group.id": group,
+            "session.timeout.ms": SESSION_TIMEOUT_MS,
+            "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 3,
+        }
+        super().__init__("inspector", config)
         self._checks = checks
         self._set_aside = set_aside
-        self._stopping = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="inspector", daemon=True)
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": broker,
-                "group.id": group,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "fetch.message.max.bytes": MAX_RECORD_BYTES,
-                "session.timeout.ms": SESSION_TIMEOUT_MS,
-                "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 3,
-                "log_level": 2,
-            }
-        )
 
     def start(self) -> None:
-        """Join the group and read."""
+        """Join the group and read; what is not committed at the end is read by whoever comes next."""
         self._subscribe()
         self._thread.start()
-
-    def check(self) -> None:
-        """Raise what ended the inspector, if anything did."""
-        if self._failure is not None:
-            raise self._failure
-
-    def stop(self) -> None:
-        """Leave the group; what was not committed is read by whoever comes next."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_TIMEOUT_S)
 
     def _subscribe(self) -> None:
         """Begin where the group has come to; with a callback, partitions change hands in ``consume`` alone."""
         self._consumer.subscribe(list(self._checks), on_revoke=lambda *_: None)
 
-    def _run(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                messages = self._consumer.consume(MAX_READ, POLL_S)
-                self._inspect([record_of(message) for message in messages if _is_record(message.error())])
-            self._consumer.close()
-        except Exception as error:  # noqa: BLE001 - kept for the worker, which ends over it, see `check`
-            log.error("inspector ended", error=repr(error))
-            self._failure = error
+    def _turn(self) -> None:
+        messages = self._consumer.consume(MAX_READ, POLL_S)
+        self._inspect([record_of(message) for message in messages if _is_record(message.error())])
 
     def _inspect(self, records: Sequence[Record]) -> None:
         """Set aside the bad ones of what was read, provided that it is still ours to read."""

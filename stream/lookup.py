@@ -8,7 +8,8 @@ from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream.follower import MAX_RECORD_BYTES, METADATA_TIMEOUT_S, Record, record_of
+from stream.follower import METADATA_TIMEOUT_S, Record, record_of
+from stream.reader import MAX_RECORD_BYTES
 
 BATCH_MAX: Final = 500
 BATCH_WAIT_S: Final = 0.5
