@@ -15,13 +15,13 @@ from confluent_kafka.admin import AdminClient
 from models.wire import Topic
 from stream.inspector import inspectors_group
 from stream.settings import StreamSettings
+from stream.startup import make_topics
 from stream.topics import (
     REQUEST_TIMEOUT_S,
     BrokerAway,
     TopicMismatch,
     TopicsHidden,
     admin_client,
-    ensure_topics,
     is_embedded,
     topic_names,
     wait_for_broker,
@@ -72,13 +72,7 @@ class Guest:
             wait_for_broker(settings.broker, answer_timeout_s)
             admin = admin_client(settings.broker)
             self._admin = None if is_embedded(admin) else admin
-            ensure_topics(
-                settings.broker,
-                settings.partitions,
-                replication=settings.replication,
-                group=settings.group,
-                prefix=settings.topic_prefix,
-            )
+            make_topics(settings)
             if self._admin is not None:
                 _check_topic_rights(self._admin, self._topics)
             for group, topic in self._places.items():

@@ -26,18 +26,23 @@ class Prepared(NamedTuple):
     embedded: bool = False
 
 
+def make_topics(settings: StreamSettings) -> None:
+    """Make the topics of an installation that are missing; raise what `ensure_topics` raises."""
+    ensure_topics(
+        settings.broker,
+        settings.partitions,
+        replication=settings.replication,
+        group=settings.group,
+        prefix=settings.topic_prefix,
+    )
+
+
 def prepare_broker(settings: StreamSettings) -> Prepared:
     """Wait for the broker and see to the topics; tell how it went, or why it did not."""
     try:
         wait_for_broker(settings.broker, settings.broker_wait_s)
         log.info("broker answers", broker=settings.broker)
-        ensure_topics(
-            settings.broker,
-            settings.partitions,
-            replication=settings.replication,
-            group=settings.group,
-            prefix=settings.topic_prefix,
-        )
+        make_topics(settings)
         return Prepared(ExitCode.OK, is_embedded(admin_client(settings.broker)))
     except BrokerAway as error:
         log.error("broker away", reason=str(error))
