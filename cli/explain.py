@@ -173,8 +173,9 @@ def run_explain(options: ExplainOptions) -> int:
     """Explain and print; return `AGREES`, `DIFFERS` (also for a wrong signature) or `NOT_EXPLAINED`."""
     try:
         scorer = Scorer(rules=read_rules(options.rules))
-        ask = lambda source: explained(source, options.transfer_id, options.snapshot_key, scorer)  # noqa: E731
-        told = _with_source(options, ask)
+        told = _with_source(
+            options, lambda source: explained(source, options.transfer_id, options.snapshot_key, scorer)
+        )
     except (SignatureError, NotFound, SnapshotError, UnexplainableError, NotRead, Refused, RulesUnreadable) as error:
         sys.stderr.write(f"{error}\n")
         return DIFFERS if isinstance(error, SignatureError) else NOT_EXPLAINED

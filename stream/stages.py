@@ -228,8 +228,11 @@ class CreditStage(Stage):
                 self._judge(outcome, scorer, [item])
             return
         now_us = wall_us()
-        judged = zip(pending, assessments, strict=True)
-        count_assessments([each for item, each in judged if self._emit(outcome, item, each, now_us)])
+        sent = []
+        for item, assessment in zip(pending, assessments, strict=True):
+            if self._emit(outcome, item, assessment, now_us):
+                sent.append(assessment)
+        count_assessments(sent)
 
     def _emit(self, outcome: Outcome, item: _Pending, assessment: Assessment, now_us: int) -> bool:
         """Add an assessment to what is sent; return whether it is, instead of a dead letter."""
