@@ -35,8 +35,9 @@ from models.risk.rules.book import RuleBook, risk_of
 from models.risk.rules.settings import DEFAULT_RULES
 from models.risk.scorer import Draft, Scorer
 from simulators.labels import Labels, Proven
+from simulators.plan import DAY_US
 from simulators.refits import Refitter
-from simulators.replay import DAY_US, SEED, code_digest
+from simulators.replay import SEED, code_digest
 from simulators.replay_engine import CHUNK_ROWS
 from simulators.replay_learning import Here, LearningSettings, Scored, Student
 from simulators.replay_misses import last_from

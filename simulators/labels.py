@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from models.money.types import AccountId, Transfer
 from models.risk.assessment import AccountLists
+from simulators.plan import DAY_US
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -21,7 +22,6 @@ Times = npt.NDArray[np.int64]
 HASH_SPAN: Final = 1 << 32
 NOBODY: Final = AccountLists()
 NEVER_PROVEN: Final = (0, 0)
-DAY_US: Final = 86_400_000_000
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):

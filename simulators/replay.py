@@ -36,7 +36,8 @@ from models.risk.evaluation import (
 from models.risk.learning.learner import Health
 from models.risk.rules.book import RuleBook
 from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
-from simulators.labels import DAY_US, Selection
+from simulators.labels import Selection
+from simulators.plan import DAY_US
 from simulators.replay_engine import Engine, EngineSettings
 from simulators.replay_misses import last_from
 from simulators.replay_record import Recorder, Story

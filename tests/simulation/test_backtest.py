@@ -15,7 +15,8 @@ from models.risk.rules.settings import rules_from_mapping
 from models.risk.scorer import Scorer
 from simulators.csvfile import simulate_csv
 from simulators.labels import Selection
-from simulators.replay import DAY_US, BacktestOptions, BacktestResult, run_backtest
+from simulators.plan import DAY_US
+from simulators.replay import BacktestOptions, BacktestResult, run_backtest
 from simulators.replay_engine import Engine, EngineSettings
 from simulators.settings import SimulateSettings
 from simulators.transferfile import FileRow, TransferFile, TransferFileError, read_amount_fen, read_cases

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from simulators.csvfile import simulate_csv
-from simulators.labels import DAY_US, Selection
+from simulators.labels import Selection
+from simulators.plan import DAY_US
 from simulators.replay import BacktestOptions, BacktestResult, run_backtest
 from simulators.settings import SimulateSettings
 

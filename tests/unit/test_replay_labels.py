@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulators.labels import DAY_US, LabelQueue, Labels, Proven, Selection, Told, told_of
+from simulators.labels import LabelQueue, Labels, Proven, Selection, Told, told_of
+from simulators.plan import DAY_US
 from simulators.replay_engine import Engine, EngineSettings
 from simulators.transferfile import FileRow
 from tests.transfers import HOUR_US, NOON_US, pay
