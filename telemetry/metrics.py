@@ -111,7 +111,7 @@ ORDER_OLDEST = Gauge(
 )
 MONEY_AT_RISK = Counter(
     "sluice_money_at_risk_fen_total",
-    "Amounts of the transfers for which a stop or freeze was ordered.",
+    "Amounts of the transfers for which an order was made; the freeze after a stop is about the same money.",
     ["kind", "bank"],
 )
 MONEY_HELD = Counter(
@@ -128,6 +128,7 @@ MONEY_RETURNED = Counter(
 FALSE_STOPS = Counter(
     "sluice_false_stops_total", "Protective stops whose transfer a person then found honest.", ["bank"]
 )
+DATABASE_AWAY = Gauge("sluice_database_away", "1 while the api cannot read its database, or cannot write.", ["work"])
 BRAKE_TRIPPED = Gauge("sluice_brake_tripped", "1 while automatic stops are suspended (advise only).")
 BRAKE_WITHHELD = Counter(
     "sluice_brake_withheld_total", "Automatic stops the brake withheld, by the cap that was reached.", ["cap"]

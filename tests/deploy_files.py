@@ -24,6 +24,9 @@ DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
 
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z0-9_]+)(?::(?P<how>[-?])(?P<rest>[^{}]*))?\}")
 
+LABEL_VALUES = re.compile(r"label_values\((\w+), (\w+)\)")
+"""What Grafana asks for the choices of a variable."""
+
 GRAFANA_VARIABLES = {
     "$__rate_interval": "1m",
     "$__range": "1h",
@@ -76,6 +79,10 @@ def dashboard_queries(dashboard: Path) -> Iterator[tuple[str, str]]:
     for panel in panels(dashboard):
         for target in panel["targets"]:
             yield f"{dashboard.stem}: {panel['title']} {target['refId']}", without_variables(target["expr"])
+    for variable in loaded["templating"]["list"]:
+        asked = LABEL_VALUES.fullmatch(variable["query"]["query"])
+        assert asked, variable["name"]
+        yield f"{dashboard.stem}: variable {variable['name']}", f'count by ({asked[2]}) ({asked[1]}{{{asked[2]}!=""}})'
     for annotation in loaded["annotations"]["list"]:
         yield f"{dashboard.stem}: annotation {annotation['name']}", without_variables(annotation["expr"])
 

@@ -10,9 +10,11 @@ import math
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -163,6 +165,16 @@ class Stack:
         """Return whether a program has ended by an exit code, and not by one that asks for a restart."""
         self.revive()
         return self.running(name).process.poll() == code
+
+    @contextmanager
+    def locked_database(self) -> Iterator[None]:
+        """Hold the right to write to the api's database, as a tool that somebody left open would."""
+        connection = sqlite3.connect(self.plan.folder / "sluice.db", timeout=WAIT_S, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+        finally:
+            connection.close()
 
     def targets(self) -> list[dict[str, Any]]:
         """Return scrape targets as Prometheus reads them from a file."""

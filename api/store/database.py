@@ -18,10 +18,13 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from prometheus_client import Gauge
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from telemetry.metrics import DATABASE_AWAY
 
 T = TypeVar("T")
 
@@ -73,6 +76,7 @@ class Database:
         self._numbers = itertools.count()
         self._thread = threading.Thread(target=self._write_for_ever, name="store-writer", daemon=True)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self._read_away, self._write_away = (DATABASE_AWAY.labels(work) for work in ("read", "write"))
 
     @property
     def engine(self) -> Engine:
@@ -127,9 +131,11 @@ class Database:
         """Run ``work`` on a reading connection in this thread."""
         try:
             with self._reader_engine.connect() as connection:
-                return work(connection)
+                result = work(connection)
         except DBAPIError as error:
-            raise _as_away(error) from error
+            raise _as_away(error, self._read_away) from error
+        self._read_away.set(0)
+        return result
 
     def _write_for_ever(self) -> None:
         while True:
@@ -143,22 +149,26 @@ class Database:
         try:
             with self._writer_engine.begin() as connection:
                 result = work(connection)
+            self._write_away.set(0)
             committed(result)
         except DBAPIError as error:
-            future.set_exception(_as_away(error))
+            future.set_exception(_as_away(error, self._write_away))
         except BaseException as error:  # noqa: BLE001 - the caller's error is the caller's to handle
             future.set_exception(error)
         else:
             future.set_result(result)
 
 
-def _as_away(error: DBAPIError) -> Exception:
-    """Return `StoreAway` for a database that is away, else the error itself: a bug must stay a bug."""
+def _as_away(error: DBAPIError, told: Gauge) -> Exception:
+    """Return `StoreAway` for a database that is away, and tell so, else the error itself: a bug must stay a bug."""
     if isinstance(error.orig, sqlite3.Error):
         away = getattr(error.orig, "sqlite_errorcode", 0) & PRIMARY_CODE in SQLITE_AWAY
     else:
         away = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
-    return StoreAway(str(error.orig)) if away else error
+    if not away:
+        return error
+    told.set(1)
+    return StoreAway(str(error.orig))
 
 
 def _normal(url: str) -> str:

@@ -94,7 +94,7 @@ def dashboard_json(board: Board) -> Json:
         "links": [_links()],
         "annotations": {"list": [_alert_annotation()]},
         "templating": {
-            "list": [_variable("region", "区域 Region", "up"), _variable("bank", "银行 Bank", "sluice_orders")]
+            "list": [_variable("region", "区域 Region", "up"), _variable("bank", "银行 Bank", "sluice_outbox_pending")]
         },
         "panels": _placed(board.rows),
     }

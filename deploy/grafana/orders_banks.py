@@ -13,6 +13,7 @@ IN_FORCE = (
 """States in which a bank has confirmed its control; the test compares it with `models.control.states.IN_FORCE`."""
 
 BROKEN = (("0", "断裂 broken", "red"), ("1", "完整 intact", "green"))
+AWAY = (("0", "正常 there", "green"), ("1", "不可用 away", "red"))
 OPEN = (("0", "闭合 closed", "green"), ("1", "打开 open", "red"))
 
 NOW = Row(
@@ -137,6 +138,18 @@ STATES = Row(
             queries=(Query(f"max by (kind, state, bank) (sluice_order_oldest_seconds{{{RB}}}) > 0"),),
             unit="s",
             width=12,
+        ),
+        Panel(
+            kind="state-timeline",
+            title=Text("数据库", "Database"),
+            about=Text(
+                "不可读写期间不下达止付,银行报送被拒(503);恢复后补下,会迟到。",
+                "While it is away banks get 503 and no stop is ordered; once it is back, stops come late.",
+            ),
+            queries=(Query(f"max by (work) (sluice_database_away{{{R}}})", "{{work}}"),),
+            names=AWAY,
+            width=24,
+            height=5,
         ),
     ),
 )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from prometheus_client import REGISTRY
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from api.store import audit, lists, orders, outbox, publications, transfers
+from api.store import database as database_module
 from api.store.database import Database, Priority, StoreAway
 from api.store.migrate import upgrade
 from api.store.tables import metadata
@@ -310,6 +314,32 @@ async def test_own_errors_pass_through_and_the_writer_lives_on(database: Databas
     assert await database.write(lambda _c: "alive") == "alive"
 
 
+def told_away() -> dict[str, float | None]:
+    return {work: REGISTRY.get_sample_value("sluice_database_away", {"work": work}) for work in ("read", "write")}
+
+
+async def test_a_database_that_somebody_has_locked_is_told_as_not_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 1)
+    store = Database(f"sqlite:///{tmp_path}/x.db")
+    upgrade(store.engine)
+    store.start()
+    intruder = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    try:
+        intruder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreAway):
+            await store.write(lambda c: transfers.register(c, rows("a")))
+        await store.read(transfers.count_transfers)
+        assert told_away() == {"read": 0.0, "write": 1.0}
+        intruder.execute("ROLLBACK")
+        await store.write(lambda c: transfers.register(c, rows("a")))
+        assert told_away() == {"read": 0.0, "write": 0.0}
+    finally:
+        intruder.close()
+        store.stop()
+
+
 @pytest.mark.postgres
 async def test_a_database_that_goes_away_is_told_apart_from_a_bug_and_comes_back() -> None:
     server = PostgresServer()
@@ -323,9 +353,12 @@ async def test_a_database_that_goes_away_is_told_apart_from_a_bug_and_comes_back
             await store.write(lambda c: transfers.register(c, rows("b")))
         with pytest.raises(StoreAway):
             await store.read(transfers.count_transfers)
+        assert told_away() == {"read": 1.0, "write": 1.0}
         server.start()
         answer = await store.write(lambda c: transfers.register(c, rows("a", "b")))
         assert [answer[each].standing for each in "ab"] == [Standing.UNCONFIRMED, Standing.NEW]
+        await store.read(transfers.count_transfers)
+        assert told_away() == {"read": 0.0, "write": 0.0}
     finally:
         store.stop()
         server.remove()

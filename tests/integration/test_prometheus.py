@@ -153,6 +153,12 @@ def test_a_bank_that_refuses(stack: Stack, prometheus: Prometheus) -> None:
     expect_quiet(prometheus, "SluiceReleaseFailed")
 
 
+def test_a_database_that_somebody_has_locked(stack: Stack, prometheus: Prometheus) -> None:
+    with stack.locked_database():
+        expect(prometheus, "SluiceDatabaseAway")
+    expect_quiet(prometheus, "SluiceDatabaseAway")
+
+
 def test_poison(stack: Stack, prometheus: Prometheus) -> None:
     for number in range(40):
         post_raw(stack.broker, Topic.TRANSFERS, f"poison-{number}".encode(), b"{}")
@@ -338,5 +344,8 @@ def told(labels: dict[str, str]) -> str:
 
 def test_every_alert_has_fired(prometheus: Prometheus, request: pytest.FixtureRequest) -> None:
     names = {rule["alert"] for rule in rules("alerts.yml")}
-    request.config.stash[ALERTS_FIRED] = [f"{name}: {told(labels)}" for name, labels in sorted(prometheus.seen.items())]
+    request.config.stash[ALERTS_FIRED] = [
+        f"{name}: {told(labels)}" + (f" (without a fault, too: {NATURAL[name]})" if name in NATURAL else "")
+        for name, labels in sorted(prometheus.seen.items())
+    ]
     assert names - set(prometheus.seen) == set()
