@@ -268,7 +268,7 @@ SATURATION = Row(
     Text("饱和度", "Saturation"),
     (
         Panel(
-            title=Text("CPU", "CPU"),
+            title=Text("处理器", "CPU"),
             about=Text(
                 "各进程占用的核数。研判进程只用一个核,超过零点九即将积压,应扩容。",
                 "Cores used by each process. A worker has one core: above 0.9 the next peak queues, so add a worker.",

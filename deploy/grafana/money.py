@@ -9,9 +9,22 @@ from board import RB, Board, Panel, Query, R, Row, Text
 CONFIRM = "sluice_stop_confirm_latency_seconds"
 
 
-def _yuan(metric: str, span: str, by: str = "") -> str:
+STOPS = 'kind="protective_stop", '
+"""Matcher of one kind of order: the freeze that follows a stop is about the same money, and would count it twice."""
+
+GONE = 'state!~"converted|superseded", '
+"""Matcher of controls that ended without another one taking over."""
+
+
+def _yuan(metric: str, span: str, *, which: str = STOPS, by: str = "") -> str:
     grouped = f" by ({by})" if by else ""
-    return f"sum{grouped} (increase({metric}{{{RB}}}[{span}])) / 100"
+    return f"sum{grouped} (increase({metric}{{{which}{RB}}}[{span}])) / 100"
+
+
+def _in_time(span: str) -> str:
+    """Return the share of stops that banks confirmed within the objective, for the chosen banks alone."""
+    within = f'sum(rate({CONFIRM}_bucket{{le="0.5", {RB}}}[{span}]))'
+    return f"{within} / sum(rate({CONFIRM}_count{{{RB}}}[{span}]))"
 
 
 HELD = Row(
@@ -21,8 +34,8 @@ HELD = Row(
             kind="stat",
             title=Text("涉险金额", "At risk"),
             about=Text(
-                "被下达止付或冻结的转账金额之和。",
-                "Amounts of the transfers for which a stop or freeze was ordered.",
+                "被下达自动止付的转账金额之和;随后的冻结针对同一笔钱,不重复计算。",
+                "Amounts of transfers for which a protective stop was ordered. The freeze after it is the same money.",
             ),
             queries=(Query(_yuan("sluice_money_at_risk_fen_total", "$__range"), now=True),),
             unit="currencyCNY",
@@ -33,8 +46,8 @@ HELD = Row(
             kind="stat",
             title=Text("已止住", "Held"),
             about=Text(
-                "银行反馈确认实际管控的金额,不是我们申请的金额。",
-                "Money that banks confirmed to be covered by controls; never what we asked for.",
+                "银行反馈确认由自动止付实际管控的金额,不是我们申请的金额。",
+                "Money that banks confirmed to be covered by protective stops; never what we asked for.",
             ),
             queries=(Query(_yuan("sluice_money_held_fen_total", "$__range"), now=True),),
             unit="currencyCNY",
@@ -65,10 +78,10 @@ HELD = Row(
             kind="stat",
             title=Text("已解除", "Let go"),
             about=Text(
-                "管控结束(解除、到期、转换)而不再覆盖的金额。",
-                "Money that a control no longer covers: released, expired or converted.",
+                "管控解除或到期后不再覆盖的金额;转为冻结的不算。",
+                "Money that no control covers any more: released, lifted or expired, not converted to a freeze.",
             ),
-            queries=(Query(_yuan("sluice_money_released_fen_total", "$__range"), now=True),),
+            queries=(Query(_yuan("sluice_money_released_fen_total", "$__range", which=GONE), now=True),),
             unit="currencyCNY",
             width=4,
             height=4,
@@ -106,22 +119,29 @@ HELD = Row(
             queries=(
                 Query(_yuan("sluice_money_at_risk_fen_total", "1h"), "涉险 at risk"),
                 Query(_yuan("sluice_money_held_fen_total", "1h"), "止住 held"),
-                Query(_yuan("sluice_money_released_fen_total", "1h"), "解除 let go"),
+                Query(_yuan("sluice_money_released_fen_total", "1h", which=GONE), "解除 let go"),
             ),
             unit="currencyCNY",
-            width=12,
         ),
         Panel(
             title=Text("每小时止住,按银行", "Held per hour, by bank"),
             about=Text(
-                "各银行确认止住的金额。",
-                "Money that each bank confirmed to be held.",
+                "各银行确认自动止付的金额。",
+                "Money that each bank confirmed to be held by protective stops.",
             ),
-            queries=(Query(_yuan("sluice_money_held_fen_total", "1h", "bank"), "{{bank}}"),),
+            queries=(Query(_yuan("sluice_money_held_fen_total", "1h", by="bank"), "{{bank}}"),),
             unit="currencyCNY",
-            width=12,
             stacked=True,
             link="sluice-orders-banks",
+        ),
+        Panel(
+            title=Text("每小时止住,按措施", "Held per hour, by measure"),
+            about=Text(
+                "自动止付、公安止付与冻结各管控的金额。转为冻结的钱在两条线上各出现一次,不可相加。",
+                "Money under protective stops, police stops and freezes. What is converted shows in both: do not add.",
+            ),
+            queries=(Query(_yuan("sluice_money_held_fen_total", "1h", which="", by="kind"), "{{kind}}"),),
+            unit="currencyCNY",
         ),
     ),
 )
@@ -180,8 +200,8 @@ TIME_TO_STOP = Row(
                 "Share of stops confirmed within 500 ms. The objective is 99 %.",
             ),
             queries=(
-                Query(f"1 - max(sluice:stop_latency_errors:ratio_rate5m{{{R}}})", "5m"),
-                Query(f"1 - max(sluice:stop_latency_errors:ratio_rate1h{{{R}}})", "1h"),
+                Query(_in_time("5m"), "5m"),
+                Query(_in_time("1h"), "1h"),
             ),
             unit="percentunit",
             width=12,

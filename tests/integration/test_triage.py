@@ -117,6 +117,20 @@ async def test_one_freeze_draft_for_all_holds_of_an_account(home: Path | str) ->
     assert [(each.state, each.amount_fen, len(each.transfer_ids)) for each in drafts] == [("draft", 350, 2)]
 
 
+async def test_money_at_risk_is_counted_once_for_each_kind_of_order(home: Path | str) -> None:
+    kinds = ("protective_stop", "freeze")
+
+    def at_risk() -> list[float]:
+        return [sample("sluice_money_at_risk_fen_total", kind=kind, bank="ccb") for kind in kinds]
+
+    before = at_risk()
+    async with station(home, FakeBank()) as desk:
+        (taken,) = await desk.triage(suspicious(amount_fen=700))
+        bank = (await desk.reach(taken.order_id, "applied")).bank
+    assert bank == "ccb"
+    assert [now - then for now, then in zip(at_risk(), before, strict=True)] == [700.0, 700.0]
+
+
 async def test_a_persons_draft_is_not_amended_by_the_machine(home: Path | str) -> None:
     found = suspicious()
     async with station(home) as desk:
