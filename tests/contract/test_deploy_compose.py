@@ -116,7 +116,7 @@ def test_no_secret_is_written_down() -> None:
             if SECRET.search(key):
                 assert VARIABLE.fullmatch(str(value)), key
     ignored = (ROOT / ".gitignore").read_text().splitlines()
-    assert ".env" in ignored
+    assert {".env", ".env.*"} <= set(ignored)
 
 
 def test_the_example_alone_does_not_start() -> None:
@@ -128,6 +128,13 @@ def test_the_example_alone_does_not_start() -> None:
 def test_a_program_gets_only_variables_it_reads(name: str) -> None:
     given = set(SERVICES[name]["environment"])
     assert given <= variable_names(SETTINGS[name])
+
+
+@pytest.mark.parametrize("name", ["api", "worker", "trainer"])
+def test_every_other_setting_of_a_program_has_a_file_it_may_stand_in(name: str) -> None:
+    """The runbook has people change settings that the compose file does not name."""
+    assert SERVICES[name]["env_file"] == [{"path": f".env.{name}", "required": False}]
+    assert f".env.{name}" in (ROOT / ".env.example").read_text()
 
 
 @programs

@@ -73,7 +73,7 @@ def test_all_packages_are_sent_and_nothing_private_is() -> None:
     assert packages is not None
     for package in re.findall(r'"(\w+)\*"', packages[1]):
         assert kept(f"{package}/__init__.py")
-    for private in (".env", ".git/config", ".run/sluice.db", "tests/conftest.py", ".venv/bin/python"):
+    for private in (".env", ".env.api", ".git/config", ".run/sluice.db", "tests/conftest.py", ".venv/bin/python"):
         assert not kept(private)
 
 
