@@ -186,8 +186,11 @@ class Topics:
         self.broker = broker
         self._producer = Producer({"bootstrap.servers": broker, "partitioner": PARTITIONER, "linger.ms": 0})
 
-    def put(self, topic: Topic, key: str, value: bytes | msgspec.Struct) -> None:
-        self._producer.produce(topic, value if isinstance(value, bytes) else encode(value), key)
+    def put(
+        self, topic: Topic, key: str, value: bytes | msgspec.Struct, *headers: tuple[str, str | bytes | None]
+    ) -> None:
+        raw = value if isinstance(value, bytes) else encode(value)
+        self._producer.produce(topic, raw, key, headers=list(headers))
         assert not self._producer.flush(WAIT_S)
 
     def assess(self, *assessments: Assessment) -> None:

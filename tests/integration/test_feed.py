@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
+import structlog
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from api.store import snapshots, transfers, verdicts
 from api.store.database import StoreAway
@@ -19,6 +21,7 @@ from models.signing import sign_snapshot
 from models.wire import ModelSnapshot, Topic, Verdict, VerdictLabel, archive_key, decode_dead_letter, encode
 from stream.broker import EmbeddedBroker
 from telemetry.clock import ManualClock
+from telemetry.tracing import Trace, record_header
 from tests.apikit import Api, FakeBank, assessed, running, settings_for, transfer, until
 from tests.controlkit import T0
 
@@ -137,6 +140,17 @@ async def test_a_database_that_is_away_is_waited_for_and_nothing_is_skipped(
         row = await stored(api, each.transfer.transfer_id)
         assert row.action == "order"
     assert next(failures, None) is None
+
+
+async def test_the_trace_of_a_transfer_stands_beside_its_order_in_the_log(api: Api) -> None:
+    trace = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
+    found = assessed(transfer(payee_account="621700000077001"))
+    with capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        api.topics.put(Topic.ASSESSMENTS, found.transfer.payee, found, record_header(trace))
+        row = await stored(api, found.transfer.transfer_id)
+    (line,) = [each for each in lines if each.get("transfer_id") == found.transfer.transfer_id]
+    assert (line["event"], line["trace_id"], line["order_id"]) == ("stop band", trace.trace_id, row.order_id)
+    assert row.order_id
 
 
 async def test_verdicts_from_the_topic_are_kept(api: Api) -> None:
