@@ -45,6 +45,26 @@ def render(result: Json) -> str:
     return "\n\n".join(text for part in parts if (text := part(result)))
 
 
+def page_block(result: Json) -> str:
+    """Return the tables, and below them the JSON they were made from."""
+    return f"{render(result)}\n\n{printed(result)}"
+
+
+def printed(result: Json) -> str:
+    """Return the JSON as printed, folded, a line for each figure or group of figures; single trials are left out."""
+    kept = dict(result) | {"throughput": {k: v for k, v in result["throughput"].items() if k != "trials"}}
+    lines = ",\n".join(f"{json.dumps(name)}: {_object(value)}" for name, value in kept.items())
+    summary = "The same as <code>sluice bench --json</code> printed it, without the single trials"
+    return f"<details><summary>{summary}</summary>\n\n```json\n{{\n{lines}\n}}\n```\n</details>"
+
+
+def _object(value: Any) -> str:
+    if not isinstance(value, dict) or not value:
+        return json.dumps(value, ensure_ascii=False)
+    lines = (f"  {json.dumps(name)}: {json.dumps(inner, ensure_ascii=False)}" for name, inner in value.items())
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
 def table(title: str, head: Row, rows: Iterable[Row]) -> str:
     """Return a Markdown table, or nothing without rows.
 
@@ -254,16 +274,16 @@ def put_into(page: str, tables: str) -> str:
 
 
 def main() -> None:
-    """Print the tables, or put them into a page."""
+    """Print the tables, or put them and the JSON into a page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("result", type=Path, help="what sluice bench --json printed")
     parser.add_argument("--into", type=Path, help="page with marks to write the tables into")
     options = parser.parse_args()
-    tables = render(json.loads(options.result.read_text()))
+    result = json.loads(options.result.read_text())
     if options.into is None:
-        print(tables)
+        print(render(result))
     else:
-        options.into.write_text(put_into(options.into.read_text(), tables))
+        options.into.write_text(put_into(options.into.read_text(), page_block(result)))
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from bench.growth import Size
 from bench.growth_kafka import Start
 from bench.growth_kafka import findings_of as recovery_findings
 from bench.machine import Machine
-from bench.report import BEGIN, END, NoPlace, put_into, render
+from bench.report import BEGIN, END, NoPlace, page_block, put_into, render
 from bench.screening import findings_of as screening_findings
 from bench.stats import Latency, spread
 from bench.stops import Stops
 from bench.stops import findings_of as stop_findings
+from bench.suite import PARTS
 from bench.throughput import findings_of as throughput_findings
 from tests.benchkit import seen, trial
 
@@ -149,6 +150,25 @@ def test_tables_go_between_the_marks_of_the_page() -> None:
         put_into("a page without marks", "new")
 
 
-def test_the_page_has_a_place_for_the_tables() -> None:
+def json_of(page: str) -> dict[str, Any]:
+    """Return the JSON that stands in a page."""
+    loaded: dict[str, Any] = json.loads(page.split("```json\n")[1].split("```", maxsplit=1)[0])
+    return loaded
+
+
+def test_the_json_goes_with_the_tables_but_for_single_trials(result: dict[str, Any]) -> None:
+    found = json_of(page_block(result))
+    del result["throughput"]["trials"]
+    assert found == result
+
+
+def test_the_page_holds_the_json_of_a_whole_run_and_its_tables() -> None:
     page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text()
-    assert "tables" in put_into(page, "tables")
+    found = json_of(page)
+    assert found["parts"] == list(PARTS)
+    assert not found["failures"]
+    for name in ("one_worker_tps", "two_workers_tps", "naive_tps", "bare_loop_tps"):
+        assert found["throughput"][name] > 0
+    assert {"throughput_vs_naive", "throughput_vs_bare_loop"} <= set(found["ratios"])
+    assert {"at_1000", "screening", "stop_confirmed"} <= set(found["latency_ms"])
+    assert put_into(page, page_block(found)) == page
