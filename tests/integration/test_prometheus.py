@@ -39,13 +39,14 @@ SETTINGS: Final = {
 }
 """Short holds, so that one is always about to lapse; enough crime for statistics; a trainer that tells much."""
 
+FLOODED: Final = "the history posted at the start is a flood, and a day of the rules is a minute"
 NATURAL: Final = {
     "SluiceHoldNearExpiry": "holds last three hours of the world, so one is always in its last hour",
     "SluiceReviewOverdue": "half an hour of the world is a few seconds, and nobody reviews",
-    "SluiceAssessLatencyBurn": "the history posted at the start is a flood, and a day of the rules is a minute",
-    "SluiceAssessLatencyBudgetLow": "the same",
-    "SluiceStopLatencyBurn": "the same",
-    "SluiceBacklog": "the same",
+    "SluiceAssessLatencyBurn": FLOODED,
+    "SluiceAssessLatencyBudgetLow": FLOODED,
+    "SluiceStopLatencyBurn": FLOODED,
+    "SluiceBacklog": FLOODED,
     "SluiceDrift": "a day of the world passes in minutes, with its morning, noon and night",
     "SluiceModelVersionsDiffer": "every other second a new snapshot is swapped in, by one worker after the other",
     "SluiceWorkerSaturated": "a tenth of a core counts as full here, and the machine is shared",
