@@ -76,8 +76,7 @@ class Runner:
 
     def _observe(self, accepted_us: Sequence[int]) -> None:
         now_us = wall_us()
-        for accepted in accepted_us:
-            self._latency.observe(max(now_us - accepted, 0) / 1_000_000)
+        self._latency.observe_all([max(now_us - accepted, 0) / 1_000_000 for accepted in accepted_us])
 
     async def _admitted(self, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
         """Return the chunks that belong to the assignment in force, none of them after a gap."""

@@ -12,6 +12,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from telemetry.histogram import BatchHistogram
+
 BORROWED: Final = {
     "up": "1 if Prometheus reached the process at its last scrape, made by Prometheus.",
     "ALERTS": "One series per alert that is pending or firing, made by Prometheus.",
@@ -42,7 +44,7 @@ PROGRAM_EXITS = Counter(
 )
 
 # --- critical path -----------------------------------------------------------
-STAGE_LATENCY = Histogram(
+STAGE_LATENCY = BatchHistogram(
     "sluice_stage_latency_seconds",
     "Wall time from acceptance of a transfer to the end of a stage: debited, assessed, stop_sent, stop_confirmed.",
     ["stage"],
