@@ -104,6 +104,7 @@ class ScoringEngine:
     async def _on_revoked(self, *_args: Any, **_kwargs: Any) -> None:
         """Let go of partitions: nothing is in flight when the next owner starts, or this worker ends."""
         self._continuity.start({})
+        CONSUMER_LAG.clear()  # what the next owner has yet to do is not told by this worker any more
         if self.committer.in_flight:
             if not self.app.stage_consumer.is_member:
                 self._end(ExitCode.MEMBERSHIP_LOST, "the group gave this worker up while it had work in flight")
