@@ -19,6 +19,12 @@ POLLED: Final = 1_000
 DRAIN_S: Final = 30.0
 FLUSH_S: Final = 10.0
 
+LINGER_MS: Final = 5
+"""How long the loader gathers payments of a partition: what Kafka's clients do unless told otherwise.
+
+It is part of the latencies. With 1 ms nearly every payment is a request of its own, and the broker's work on those is
+a third of all that the two cores do."""
+
 
 class Route(msgspec.Struct, frozen=True):
     """Topic that a program reads, and the one it writes."""
@@ -77,7 +83,7 @@ class KafkaWire:
             {
                 "bootstrap.servers": broker,
                 "partitioner": PARTITIONER,
-                "linger.ms": 1,
+                "linger.ms": LINGER_MS,
                 "compression.type": "lz4",
                 "log_level": 2,
             }
