@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -61,17 +62,21 @@ class PostgresServer:
             try:
                 psycopg.connect(self._dsn("postgres")).close()
             except psycopg.OperationalError:
-                assert time.monotonic() < deadline, (self.folder / "log").read_text()
+                running = self._process.poll() is None and time.monotonic() < deadline
+                assert running, (self.folder / "log").read_text()
                 time.sleep(0.05)
             else:
                 return
 
     def stop(self) -> None:
-        """Stop at once, as a crash would."""
+        """Stop at once, as a crash would: without a checkpoint, so that the next start recovers.
+
+        It returns once every process of the server has gone. A killed postmaster leaves the others running for
+        a moment, in which a backend still answers and the next start is refused over their shared memory.
+        """
         if self._process is not None:
-            self._process.kill()
+            self._process.send_signal(signal.SIGQUIT)
             self._process.wait()
-            (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Stop and delete everything."""
