@@ -144,13 +144,19 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
 
 
 class ControlEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):
-    """Value on ``controls``: list level and control in force. Key: account."""
+    """Value on ``controls``: all that is known of an account, since the topic keeps one record of each. Key: account.
+
+    Each fact has an end of its own or none; ``updated_us`` is the world time of the record.
+    """
 
     account: AccountId
     level: ListLevel = ListLevel.NONE
+    """In force until another record says otherwise."""
     control: ControlKind | None = None
+    """The strongest control in force at the bank, that of ``order_id``; of equal ones the last to end."""
     order_id: str = ""
-    until_us: int = 0
+    control_until_us: int = msgspec.field(default=0, name="until_us")
+    """World time at which that control ends by itself."""
     updated_us: int = 0
     proven_paid: int = 0
     """Transfers of this account that verdicts found to be fraud and in which it paid; the api counts them."""

@@ -53,15 +53,15 @@ class Controls:
         """Drop what is known of an account (a tombstone on the topic)."""
         self._entries.pop(account, None)
 
-    def lists(self, payer: AccountId, payee: AccountId, at_us: int) -> AccountLists:
-        """Return levels and proven frauds of both accounts for a transfer of ``at_us`` (UTC microseconds)."""
+    def lists(self, payer: AccountId, payee: AccountId) -> AccountLists:
+        """Return levels and proven frauds of both accounts; no time ends them, only the account's next entry."""
         entries = self._entries
         payer_entry, payee_entry = entries.get(payer, UNKNOWN), entries.get(payee, UNKNOWN)
         if payer_entry is UNKNOWN and payee_entry is UNKNOWN:
             return NO_LISTS
         return AccountLists(
-            payer=_level(payer_entry, at_us),
-            payee=_level(payee_entry, at_us),
+            payer=payer_entry.level,
+            payee=payee_entry.level,
             payer_proven_paid=payer_entry.proven_paid,
             payer_proven_received=payer_entry.proven_received,
             payee_proven_paid=payee_entry.proven_paid,
@@ -77,13 +77,3 @@ class Controls:
 
     def __len__(self) -> int:
         return len(self._entries)
-
-
-def _level(entry: ControlEntry, at_us: int) -> ListLevel:
-    """Return the level in force: event time decides, so that a replay finds the same.
-
-    What verdicts have proven does not end with a listing.
-    """
-    if entry.until_us and at_us > entry.until_us:
-        return ListLevel.NONE
-    return entry.level

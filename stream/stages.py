@@ -200,7 +200,7 @@ class CreditStage(Stage):
         if state.has_credit(credit.source_partition, credit.source_offset):
             REDELIVERED.inc()
             return
-        lists = self._controls.lists(transfer.payer, transfer.payee, transfer.occurred_us)
+        lists = self._controls.lists(transfer.payer, transfer.payee)
         try:
             credited = scorer.credit(state.profile, transfer, credit.view, lists)
         except ForeignFeaturesError as error:

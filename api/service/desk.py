@@ -169,17 +169,22 @@ class Desk:
         self.effects.published = True
 
     def publish_control(self, account: AccountId) -> None:
-        """Tell workers and trainer the list level, the strongest control, doubt and proven fraud of an account."""
+        """Tell workers and trainer the list level, the strongest control, doubt and proven fraud of an account.
+
+        The topic keeps the last record of an account, so the facts are read where no other replica is between
+        reading and committing: else the record that is written last lacks what the other one says.
+        """
+        audit.lock(self.connection)
         known = orders.on_account(self.connection, *split_account_id(account))
         present = [each for each in known if is_present(each)]
-        strongest = max(present, key=lambda each: _STRENGTH[each.control], default=None)
+        strongest = max(present, key=lambda each: (_STRENGTH[each.control], each.expire_us), default=None)
         paid, received = verdicts.proven(self.connection, account)
         entry = ControlEntry(
             account=account,
             level=lists.level_of(self.connection, account),
             control=strongest.control if strongest else None,
             order_id=strongest.order_id if strongest else "",
-            until_us=max((each.expire_us for each in present), default=0),
+            control_until_us=strongest.expire_us if strongest else 0,
             updated_us=self.now_us,
             proven_paid=paid,
             proven_received=received,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from api.store.tables import audit, audit_head
 from models.control.audit import GENESIS, AuditEntry, ChainReport, next_entry, verify_chain
@@ -14,11 +14,16 @@ from models.control.audit import GENESIS, AuditEntry, ChainReport, next_entry, v
 PAGE: Final = 5_000
 
 
+def lock(connection: Connection) -> Row[Any]:
+    """Return the head, locked until the transaction ends: whoever holds it is the only replica that appends."""
+    return connection.execute(select(audit_head).where(audit_head.c.id == 1).with_for_update()).one()
+
+
 def append(
     connection: Connection, *, at_us: int, actor: str, action: str, subject: str, detail: dict[str, Any]
 ) -> AuditEntry:
     """Append one entry in the caller's transaction; the head is locked until it ends."""
-    head = connection.execute(select(audit_head).where(audit_head.c.id == 1).with_for_update()).one()
+    head = lock(connection)
     entry = next_entry(
         head.seq,
         head.digest,

@@ -24,7 +24,7 @@ from models.risk.learning.learner import Learner
 from models.risk.profile import EMPTY_PROFILE
 from models.risk.scorer import Scorer
 from models.signing import sign_snapshot
-from models.wire import ControlEntry, ModelSnapshot, Topic, decode_dead_letter, encode
+from models.wire import ControlEntry, ModelSnapshot, Topic, decode_control, decode_dead_letter, encode
 from stream.app import followed_checks
 from stream.continuity import Continuity, OffsetGap
 from stream.controls import NO_LISTS, Controls
@@ -271,25 +271,36 @@ def test_without_the_key_of_snapshots_nothing_is_said_of_models() -> None:
 
 
 # --- lists -------------------------------------------------------------------
-def test_the_latest_entry_of_an_account_is_in_force_until_it_ends() -> None:
+def test_the_latest_entry_of_an_account_is_in_force_until_the_next() -> None:
     controls, payer, payee = Controls(), account_id("a", "1"), account_id("b", "2")
-    assert controls.lists(payer, payee, 5) is NO_LISTS
+    assert controls.lists(payer, payee) is NO_LISTS
     controls.apply(ControlEntry(account=payee, level=ListLevel.GREY))
-    controls.apply(ControlEntry(account=payee, level=ListLevel.BLACK, until_us=10))
-    assert controls.lists(payer, payee, 10) == AccountLists(payee=ListLevel.BLACK)
-    assert controls.lists(payer, payee, 11) == AccountLists()
+    controls.apply(ControlEntry(account=payee, level=ListLevel.BLACK))
+    assert controls.lists(payer, payee) == AccountLists(payee=ListLevel.BLACK)
+    controls.apply(ControlEntry(account=payee))
+    assert controls.lists(payer, payee) == AccountLists()
     controls.forget(payee)
-    assert controls.lists(payer, payee, 5) is NO_LISTS
+    assert controls.lists(payer, payee) is NO_LISTS
 
 
-def test_what_is_proven_of_an_account_outlasts_its_listing() -> None:
+def test_what_is_proven_of_an_account_is_known_beside_its_listing() -> None:
     controls, payer, payee = Controls(), account_id("a", "1"), account_id("b", "2")
     controls.apply(ControlEntry(account=payer, proven_paid=1))
-    controls.apply(ControlEntry(account=payee, level=ListLevel.BLACK, until_us=10, proven_received=3))
-    assert controls.lists(payer, payee, 11) == AccountLists(payer_proven_paid=1, payee_proven_received=3)
-    assert controls.lists(payee, payer, 10) == AccountLists(
+    controls.apply(ControlEntry(account=payee, level=ListLevel.BLACK, proven_received=3))
+    assert controls.lists(payee, payer) == AccountLists(
         payer=ListLevel.BLACK, payer_proven_received=3, payee_proven_paid=1
     )
+    controls.apply(ControlEntry(account=payee, proven_received=3))
+    assert controls.lists(payer, payee) == AccountLists(payer_proven_paid=1, payee_proven_received=3)
+
+
+def test_the_end_of_a_control_is_called_on_the_topic_as_it_always_was() -> None:
+    written = b'{"schema":1,"account":"ccb/1","control":"amount_hold","order_id":"PS-1","until_us":10}'
+    entry = ControlEntry(
+        account=account_id("ccb", "1"), control=ControlKind.AMOUNT_HOLD, order_id="PS-1", control_until_us=10
+    )
+    assert decode_control(written) == entry
+    assert encode(entry) == written
 
 
 @pytest.mark.parametrize(

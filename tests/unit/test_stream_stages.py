@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from faust.types import TP
 
+from models.control.messages import ControlKind
 from models.money.types import account_id
 from models.risk.assessment import AccountLists, Assessment, Band, DebitView, ListLevel
 from models.risk.profile import AccountProfile
@@ -292,13 +293,23 @@ def test_a_view_of_another_feature_set_is_quarantined(bench: Bench) -> None:
     assert letters(bench.credit.run([hop._replace(value=encode(foreign))])) == ["feature_set"]
 
 
-def test_lists_in_force_at_the_time_of_the_transfer_decide(bench: Bench) -> None:
-    until = START_US + 1_000_000
-    bench.controls.apply(ControlEntry(account=account_id("ccb", "B1"), level=ListLevel.BLACK, until_us=until))
-    outcome = bench.through([bench.place(transfer(1)), bench.place(transfer(2))])
-    first, second = map(decode, outcome.outputs)
-    assert (first.band, first.lists.payee) == (Band.STOP, ListLevel.BLACK)
-    assert second.lists.payee is ListLevel.NONE
+@pytest.mark.parametrize(("level", "band"), [(ListLevel.BLACK, Band.STOP), (ListLevel.WHITE, Band.ALLOW)])
+def test_a_list_binds_until_the_account_is_taken_off_though_a_control_on_it_ends(
+    bench: Bench, level: ListLevel, band: Band
+) -> None:
+    listed = ControlEntry(
+        account=account_id("ccb", "B1"),
+        level=level,
+        control=ControlKind.AMOUNT_HOLD,
+        order_id="PS-1",
+        control_until_us=START_US + 1_000_000,
+    )
+    bench.controls.apply(listed)
+    within, after = map(decode, bench.through([bench.place(transfer(1)), bench.place(transfer(2))]).outputs)
+    assert [(each.band, each.lists.payee) for each in (within, after)] == [(band, level)] * 2
+    bench.controls.apply(ControlEntry(account=listed.account))
+    (freed,) = map(decode, bench.through([bench.place(transfer(3))]).outputs)
+    assert freed.lists.payee is ListLevel.NONE
 
 
 def test_a_trace_is_handed_on_and_nothing_else(bench: Bench) -> None:
