@@ -31,7 +31,7 @@ from stream.deadletter import UNREADABLE, Fault, Quarantine
 from stream.exitcodes import ExitCode
 from stream.follower import Behind, Follower, Record, record_of
 from stream.labels import Labels, key_of, weight_of
-from stream.publisher import Publisher, new_producer
+from stream.publisher import Publisher, SnapshotTooLarge, new_producer
 from stream.quiet import quiet_engine
 from stream.ready import announce_ready
 from stream.rulebook import RulesUnreadable, read_rules
@@ -91,10 +91,20 @@ def run_trainer(settings: TrainerSettings) -> int:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     serve_metrics(settings.metrics_host, settings.metrics_port)
     identify("trainer")
+    return train(settings, rules, stopping, accepting)
+
+
+def train(
+    settings: TrainerSettings, rules: RuleSettings, stopping: threading.Event, accepting: threading.Event
+) -> ExitCode:
+    """Train until told to stop, or until something ends it; return which."""
     try:
         trainer = Trainer(settings, clock=parse_clock(settings.clock), rules=rules)
         announce_ready(settings.ready_file, "trainer")
         trainer.run(stopping, accepting)
+    except SnapshotTooLarge as error:
+        log.error("the snapshot is too large", reason=str(error))
+        return ExitCode.MISCONFIGURED
     except (KafkaException, Behind) as error:
         log.error("the broker has gone", reason=str(error))
         return ExitCode.BROKER_AWAY
