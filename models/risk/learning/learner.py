@@ -32,7 +32,7 @@ Bools = npt.NDArray[np.bool_]
 DAY_US: Final = 86_400_000_000
 
 
-CHECKPOINT_FORMAT: Final = 3
+CHECKPOINT_FORMAT: Final = 4
 COUNTERS: Final = (
     *("_frauds", "_honest", "_taken_back", "_observed", "_refits", "_trial_credit"),
     *("_fit_frauds", "_fit_us", "_fit_observed"),
@@ -252,7 +252,7 @@ class Learner:
     def restore(cls, raw: bytes) -> Learner:
         """Return the learner of `state_bytes`; raise `CheckpointError` for bytes of another feature set or format.
 
-        It has no trials of its own; a state saved before inputs were part of it begins their reference anew.
+        It has no trials of its own.
         """
         state = decode_plain(raw)
         found, wanted = (state.get("format"), state.get("feature_set")), (CHECKPOINT_FORMAT, FEATURE_SET)
@@ -266,8 +266,7 @@ class Learner:
         learner._history.frauds.load(state["frauds"])
         learner._history.honest.load(state["honest"])
         learner._trials.load(state["trials"])
-        if "inputs" in state:
-            learner._inputs.load(state["inputs"])
+        learner._inputs.load(state["inputs"])
         learner._forest, learner._fallbacks = panel.forest, state["fallbacks"]
         learner._blend = panel.blend
         for name, value in state["counters"].items():
