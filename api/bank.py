@@ -10,6 +10,7 @@ import httpx
 import msgspec
 
 from models.control.messages import AppliedControl, BankCommand, BankFeedback
+from models.wire import UNREADABLE
 
 T = TypeVar("T")
 
@@ -123,7 +124,7 @@ class HttpGateway:
 def _decoded(decode: Callable[[bytes], T], response: httpx.Response) -> T:
     try:
         return decode(response.content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise NoAnswer(Trouble.ERROR, f"not a feedback: {error}") from error
 
 

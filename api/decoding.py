@@ -50,6 +50,8 @@ def decode(decoder: msgspec.json.Decoder[T], body: Any) -> T:
         raise BadRequest("invalid_utf8", f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
     except msgspec.DecodeError as error:
         raise BadRequest("invalid_json", f"the body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise BadRequest("invalid_json", "the body is nested deeper than any of ours") from error
 
 
 def field_problem(message: str) -> FieldProblem:

@@ -16,18 +16,18 @@ from typing import Final, TypeVar
 import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from sqlalchemy.exc import DBAPIError
 
 from api.feedsink import FeedSink, Poison, poison_of
 from api.producer import BrokerAway
 from api.store.database import StoreAway
 from api.store.transfers import AssessedRow
 from models import wire
-from models.risk.archive import ArchiveError, cut
+from models.risk.archive import cut
 from models.risk.assessment import Assessment
-from models.signing import SignatureError, check_content
-from models.wire import ModelSnapshot, Topic, Verdict
+from models.signing import check_content
+from models.wire import UNREADABLE, ModelSnapshot, Topic, Verdict
 from telemetry import metrics
-from telemetry.tracing import Headers
 
 log = structlog.get_logger(__name__)
 
@@ -53,14 +53,17 @@ LAG_EVERY_S: Final = 1.0
 def decode_sound(raw: bytes) -> ModelSnapshot:
     """Return a snapshot that holds what its version names and can be archived.
 
-    Raise `msgspec.DecodeError`, `SignatureError` or `ArchiveError`. Its signature is
-    checked by whoever uses it, with the trainer's key, which the api does not know.
+    Raise one of `models.wire.UNREADABLE` for another. Its signature is checked by
+    whoever uses it, with the trainer's key, which the api does not know.
     """
     record = wire.decode_snapshot(raw)
     check_content(record)
     cut(record.payload)
     return record
 
+
+UNUSABLE: Final = (ValueError, ArithmeticError, DBAPIError)
+"""What acting on an assessment raises that can be read and says nonsense, as an evidence that is no number."""
 
 Fed = Assessment | Verdict | ModelSnapshot
 DECODERS: Final[dict[str, Callable[[bytes], Fed]]] = {
@@ -176,13 +179,11 @@ class Feed:
     def _take(self, messages: Sequence[Message]) -> None:
         if not len(self._buffer):
             self._buffer.since_s = time.monotonic()
-        found: list[tuple[Assessment, bytes]] = []
-        headers: list[Headers] = []
+        found: list[tuple[Assessment, Message]] = []
         for message in messages:
             record = self._decode(message)
             if isinstance(record, Assessment):
-                found.append((record, message.value() or b""))
-                headers.append(message.headers())
+                found.append((record, message))
             elif isinstance(record, Verdict):
                 self._buffer.verdicts.append(record)
             elif record is not None:
@@ -190,15 +191,27 @@ class Feed:
             place = (message.topic() or "", message.partition() or 0)
             self._buffer.offsets[place] = (message.offset() or 0) + 1
         if found:
-            rows = self._patiently(lambda: self._sink.act(found))
-            self._sink.trace(rows, headers)
-            self._buffer.rows += rows
+            self._act(found)
+
+    def _act(self, found: Sequence[tuple[Assessment, Message]]) -> None:
+        """Act on assessments together; where one does not allow it, on each alone: only that one is quarantined."""
+        try:
+            rows = self._patiently(lambda: self._sink.act([(each, message.value() or b"") for each, message in found]))
+        except UNUSABLE as error:
+            if len(found) == 1:
+                self._buffer.poison.append(poison_of(found[0][1], "unusable", repr(error)))
+                return
+            for each in found:
+                self._act([each])
+            return
+        self._sink.trace(rows, [message.headers() for _, message in found])
+        self._buffer.rows += rows
 
     def _decode(self, message: Message) -> Fed | None:
         try:
             topic = (message.topic() or "").removeprefix(self._settings.topic_prefix)
             record: Fed = DECODERS[topic](message.value() or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError, SignatureError, ArchiveError) as error:
+        except UNREADABLE as error:
             self._buffer.poison.append(poison_of(message, "undecodable", str(error)))
             return None
         return record

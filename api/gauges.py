@@ -63,7 +63,8 @@ class Gauges:
             metrics.STOP_BAND.labels(outcome)
         for topic in ("assessments", "verdicts"):
             metrics.DEAD_LETTERS.labels(topic, "undecodable")
-        metrics.DEAD_LETTERS.labels("assessments", "unstorable")
+        for reason in ("unstorable", "unusable"):
+            metrics.DEAD_LETTERS.labels("assessments", reason)
         for bank in self._banks:
             metrics.OUTBOX_PENDING.labels(bank).set(0)
             metrics.OUTBOX_OLDEST.labels(bank).set(0)

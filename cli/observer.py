@@ -13,7 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from cli.latency import RecentLatencies
 from cli.quantiles import Quantiles, quantiles
 from models.risk.assessment import StageTimes
-from models.wire import Topic
+from models.wire import UNREADABLE, Topic
 from telemetry.clock import wall_us
 
 MAX_SAMPLES = 4_000_000
@@ -94,7 +94,7 @@ class Observer:
                 continue
             try:
                 seen = self._decode(value)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except UNREADABLE:
                 self.unreadable += 1
                 continue
             self._take(seen)

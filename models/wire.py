@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from models.control.messages import ControlKind
-from models.money.types import AccountId, Transfer
+from models.money.types import AccountId, Count, TimeUs, Transfer
 from models.risk.assessment import Assessment, DebitView, ListLevel
 
 PARTITIONER: Final = "murmur2_random"
@@ -34,6 +34,10 @@ MAX_MESSAGE_BYTES: Final = 1_000_000
 
 MAX_CONTENT_BYTES: Final = 950_000
 """Bytes of key and value that fit into it with the headers we send."""
+
+
+UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding raises for bytes that are no record; the last for what is nested deeper than any is."""
 
 
 class Topic(StrEnum):
@@ -88,10 +92,10 @@ class CreditRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     transfer: Transfer
     view: DebitView
-    source_partition: int
-    source_offset: int
-    accepted_us: int
-    debited_us: int
+    source_partition: Count
+    source_offset: Count
+    accepted_us: TimeUs
+    debited_us: TimeUs
 
 
 class VerdictLabel(StrEnum):
@@ -137,7 +141,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     transfer_id: str
     label: VerdictLabel
     source: str
-    decided_us: int
+    decided_us: TimeUs
     features: tuple[float, ...]
     feature_set: str
     sample_rate: float = 1.0
@@ -155,14 +159,14 @@ class ControlEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     control: ControlKind | None = None
     """The strongest control in force at the bank, that of ``order_id``; of equal ones the last to end."""
     order_id: str = ""
-    control_until_us: int = msgspec.field(default=0, name="until_us")
+    control_until_us: TimeUs = msgspec.field(default=0, name="until_us")
     """World time at which that control ends by itself."""
-    updated_us: int = 0
-    proven_paid: int = 0
+    updated_us: TimeUs = 0
+    proven_paid: Count = 0
     """Transfers of this account that verdicts found to be fraud and in which it paid; the api counts them."""
-    proven_received: int = 0
+    proven_received: Count = 0
     """The same in which it received."""
-    doubted_until_us: int = 0
+    doubted_until_us: TimeUs = 0
     """World time up to which an order doubts the account (`models.control.policy.doubted_until_us`)."""
 
 
@@ -178,7 +182,7 @@ class ModelSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     detector: str
     version: str
     feature_set: str
-    created_us: int
+    created_us: TimeUs
     payload: bytes
     digest: str
     signature: str

@@ -6,8 +6,8 @@ from typing import Final
 
 from models.money.types import AccountId
 from models.risk.assessment import AccountLists, ListLevel
-from models.wire import ControlEntry, decode_control
-from stream.deadletter import UNREADABLE, Fault, RecordFault
+from models.wire import UNREADABLE, ControlEntry, decode_control
+from stream.deadletter import Fault, RecordFault
 from stream.follower import Record
 from telemetry.metrics import FOLLOWED_UNUSABLE
 

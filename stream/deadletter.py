@@ -6,7 +6,6 @@ from collections import deque
 from enum import StrEnum
 from typing import Any, Final
 
-import msgspec
 import structlog
 
 from models.wire import DeadLetter, dead_letter, encode
@@ -18,9 +17,6 @@ from telemetry.metrics import DEAD_LETTERS
 log = structlog.get_logger(__name__)
 
 MAX_LOGGED_PER_S: Final = 10
-
-UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What decoding raises for bytes that are no record."""
 
 
 class Fault(StrEnum):

@@ -11,8 +11,8 @@ from models.risk.panel import Panel, panel_from_snapshot
 from models.risk.scorer import Scorer
 from models.risk.snapshot import SnapshotError
 from models.signing import SignatureError, verify_snapshot
-from models.wire import decode_snapshot
-from stream.deadletter import UNREADABLE, Fault, RecordFault
+from models.wire import UNREADABLE, decode_snapshot
+from stream.deadletter import Fault, RecordFault
 from stream.follower import Record
 from telemetry.metrics import DETECTOR_VERSION, FOLLOWED_UNUSABLE
 

@@ -12,12 +12,13 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from models.money.types import Transfer
+from models.money.types import LATEST_US, Transfer
 from models.risk.assessment import Assessment, StageTimes
 from models.risk.scorer import Credited, Debited, ForeignFeaturesError, Scorer
 from models.wire import (
     ACCEPTED_HEADER,
     MAX_CONTENT_BYTES,
+    UNREADABLE,
     CreditRecord,
     Topic,
     decode_credit,
@@ -25,7 +26,7 @@ from models.wire import (
     encode,
 )
 from stream.controls import Controls
-from stream.deadletter import UNREADABLE, Fault, Quarantine, RecordFault
+from stream.deadletter import Fault, Quarantine, RecordFault
 from stream.tables import AccountState, Misplaced, Profiles
 from telemetry.clock import Clock, wall_us
 from telemetry.metrics import RULE_HITS, TRANSFERS_ASSESSED, TRANSFERS_DUPLICATE, TRANSFERS_LATE
@@ -275,8 +276,11 @@ def _decoded(record: Incoming, decode: Callable[[bytes], Read]) -> Read:
 
 
 def accepted_time(record: Incoming) -> int:
-    """Return when a transfer was accepted, UTC microseconds: from the header, else the record's timestamp."""
+    """Return when a transfer was accepted, UTC microseconds: from the header, else the record's timestamp.
+
+    Whoever writes to the topic chooses both, so either may be no time at all.
+    """
     for name, value in record.headers or ():
         if name == ACCEPTED_HEADER and value and len(value) <= MAX_HEADER_BYTES and value.isdigit():
-            return int(value)
-    return record.timestamp * 1000
+            return min(int(value), LATEST_US)
+    return min(max(record.timestamp * 1000, 0), LATEST_US)

@@ -25,9 +25,9 @@ from models.risk.learning.learner import Learner
 from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
 from models.risk.snapshot import ForestState
 from models.risk.thresholds import AlertThreshold
-from models.wire import Topic, VerdictLabel, decode_assessment, decode_verdict
+from models.wire import UNREADABLE, Topic, VerdictLabel, decode_assessment, decode_verdict
 from stream.controls import Controls
-from stream.deadletter import UNREADABLE, Fault, Quarantine
+from stream.deadletter import Fault, Quarantine
 from stream.exitcodes import ExitCode
 from stream.follower import Behind, Follower, Record, record_of
 from stream.labels import Labels, key_of, weight_of

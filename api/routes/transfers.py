@@ -28,7 +28,7 @@ from api.runtime import Runtime
 from api.schemas import TransferPath
 from api.screening import decision_of, objection
 from api.store import orders, transfers, verdicts
-from models.wire import decode_assessment
+from models.wire import UNREADABLE, decode_assessment
 from telemetry import metrics
 from telemetry.tracing import TRACEPARENT, Trace, parse_traceparent
 
@@ -178,7 +178,7 @@ def _id_of(raw: msgspec.Raw) -> str:
     """Return the id of a refused item if it can be read at all."""
     try:
         return _decode_id(raw).transfer_id[:64]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return ""
 
 

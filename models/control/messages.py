@@ -15,8 +15,13 @@ feedback and do nothing else. Times are UTC microseconds on this wire.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+
+from models.money.types import MAX_WHOLE, Count, TimeUs
+
+BookedFen = Annotated[int, msgspec.Meta(ge=-MAX_WHOLE, le=MAX_WHOLE)]
 
 
 class CommandKind(StrEnum):
@@ -106,7 +111,7 @@ class BankCommand(msgspec.Struct, frozen=True, rename="pascal", kw_only=True, om
 
 
 class BankFeedback(msgspec.Struct, frozen=True, rename="pascal", kw_only=True, omit_defaults=True):
-    """A bank's answer to one command.
+    """A bank's answer to one command; one whose numbers no account can have is none.
 
     ``start_us`` is the stop point: without it nothing is effective, whatever
     ``result`` says. ``executed_fen`` is what the control really covers.
@@ -114,15 +119,15 @@ class BankFeedback(msgspec.Struct, frozen=True, rename="pascal", kw_only=True, o
 
     application_id: str = msgspec.field(name="ApplicationID")
     result: str
-    feedback_time_us: int
+    feedback_time_us: TimeUs
     account_number: str
     control: ControlKind | None = None
-    start_us: int = 0
-    expire_us: int = 0
-    account_balance_fen: int | None = None
-    available_balance_fen: int | None = None
-    executed_fen: int | None = None
-    prior_freeze_fen: int | None = None
+    start_us: TimeUs = 0
+    expire_us: TimeUs = 0
+    account_balance_fen: BookedFen | None = None
+    available_balance_fen: BookedFen | None = None
+    executed_fen: Count | None = None
+    prior_freeze_fen: Count | None = None
     failure_cause: str = ""
     feedback_remark: str = ""
 
@@ -133,6 +138,6 @@ class AppliedControl(msgspec.Struct, frozen=True, rename="pascal", kw_only=True,
     application_id: str = msgspec.field(name="ApplicationID")
     kind: CommandKind = msgspec.field(name="TxCode")
     control: ControlKind
-    start_us: int
-    expire_us: int
-    executed_fen: int = 0
+    start_us: TimeUs
+    expire_us: TimeUs
+    executed_fen: Count = 0

@@ -17,6 +17,9 @@ MAX_AMOUNT_FEN = 10**13
 LATEST_US = 4_102_444_800_000_000
 """2100-01-01 UTC in microseconds: anything later is a unit error."""
 
+MAX_WHOLE = 2**53 - 1
+"""Largest whole number on any wire, which every database and every double holds (as a time: the year 2255)."""
+
 # ``$`` alone would let a trailing newline pass.
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.:\-]+$(?!\n)")]
 BankCode = Annotated[str, msgspec.Meta(min_length=1, max_length=12, pattern=r"^[0-9A-Za-z_\-]+$(?!\n)")]
@@ -25,6 +28,12 @@ Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
 AmountFen = Annotated[int, msgspec.Meta(gt=0, le=MAX_AMOUNT_FEN)]
 BalanceFen = Annotated[int, msgspec.Meta(ge=-MAX_AMOUNT_FEN, le=MAX_AMOUNT_FEN)]
 EventTimeUs = Annotated[int, msgspec.Meta(gt=0, le=LATEST_US)]
+TimeUs = Annotated[int, msgspec.Meta(ge=0, le=MAX_WHOLE)]
+"""A time that may be unknown (0) or lie ahead."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_WHOLE)]
+"""A count, an offset, or a sum in fen."""
+
 ShortText = Annotated[str, msgspec.Meta(max_length=64)]
 
 

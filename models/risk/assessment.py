@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from models.money.types import Transfer
+from models.money.types import Count, TimeUs, Transfer
 
 
 class Band(StrEnum):
@@ -38,10 +38,10 @@ class AccountLists(msgspec.Struct, frozen=True, omit_defaults=True):
 
     payer: ListLevel = ListLevel.NONE
     payee: ListLevel = ListLevel.NONE
-    payer_proven_paid: int = 0
-    payer_proven_received: int = 0
-    payee_proven_paid: int = 0
-    payee_proven_received: int = 0
+    payer_proven_paid: Count = 0
+    payer_proven_received: Count = 0
+    payee_proven_paid: Count = 0
+    payee_proven_received: Count = 0
 
 
 class Severity(StrEnum):
@@ -102,9 +102,9 @@ class StageTimes(msgspec.Struct, frozen=True, omit_defaults=True):
     The only part of an assessment that differs between live and replay.
     """
 
-    accepted_us: int = 0
-    debited_us: int = 0
-    assessed_us: int = 0
+    accepted_us: TimeUs = 0
+    debited_us: TimeUs = 0
+    assessed_us: TimeUs = 0
 
 
 class DebitView(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

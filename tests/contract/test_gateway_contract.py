@@ -95,6 +95,13 @@ def replying(status: int = 200, content: bytes = b"{}") -> HttpGateway:
     return http_gateway(lambda _request: httpx.Response(status, content=content))
 
 
+TOLD = b'{"ApplicationID":"PS-15447a8f541a252e-01","Result":"0000","FeedbackTimeUs":1,"AccountNumber":"6217"}'
+
+
+async def test_a_plain_feedback_is_an_answer() -> None:
+    assert (await replying(content=TOLD).send(hold())).result == ResultCode.OK
+
+
 @pytest.mark.parametrize(
     ("status", "content"),
     [
@@ -105,6 +112,10 @@ def replying(status: int = 200, content: bytes = b"{}") -> HttpGateway:
         (200, b"{}"),
         (200, b'{"ApplicationID":1}'),
         (200, b"\xff"),
+        (200, TOLD.replace(b"1,", b"9" * 30 + b",")),
+        (200, TOLD.replace(b"}", b',"StartUs":-1}')),
+        (200, TOLD.replace(b"}", b',"ExecutedFen":-1}')),
+        (200, TOLD.replace(b"}", b',"News":' + b"[" * 100_000)),
     ],
 )
 async def test_what_is_no_feedback_is_no_answer(status: int, content: bytes) -> None:

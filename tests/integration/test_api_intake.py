@@ -130,6 +130,12 @@ async def test_a_body_that_is_no_transfer(api: Api, path: str, raw: bytes, statu
         assert response.status_code == status
 
 
+@pytest.mark.parametrize("item", [b"[" * 100_000, b"[" * 2_000 + b"]" * 2_000, b'{"a":' * 100_000])
+async def test_a_batch_nested_too_deeply_is_refused(api: Api, item: bytes) -> None:
+    response = await api.post("/v1/transfers:batch", b'{"transfers":[' + item + b"]}", who="icbc")
+    assert (response.status_code, problem_of(response)["code"]) == (400, "invalid_json")
+
+
 @pytest.mark.parametrize(
     ("path", "raw"),
     [

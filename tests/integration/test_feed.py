@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from api.store import snapshots, transfers, verdicts
 from api.store.database import StoreAway
-from models.risk.assessment import Band
+from models.risk.assessment import Band, Reason, StageTimes
 from models.risk.snapshot import Snapshot, digest_of
 from models.signing import sign_snapshot
 from models.wire import ModelSnapshot, Topic, Verdict, VerdictLabel, archive_key, decode_dead_letter, encode
@@ -45,8 +45,22 @@ def signed(payload: bytes) -> ModelSnapshot:
     return sign_snapshot(snapshot, key=b"k", created_us=1)
 
 
+def with_field(record: msgspec.Struct, name: str, value: bytes) -> bytes:
+    """Return the bytes of a record with one more field."""
+    return encode(record)[:-1] + b',"%s":%s}' % (name.encode(), value)
+
+
 SIGNED = signed(b"\x81\xa1a\x01")
+VERDICT = Verdict(transfer_id="x", label=VerdictLabel.FRAUD, source="bank", decided_us=1, features=(), feature_set="f1")
+UNDATED = assessed(transfer(), stages=StageTimes())
+DEEP, HUGE = b"[" * 100_000, b"9" * 30
 POISON = [
+    (Topic.ASSESSMENTS, with_field(assessed(transfer()), "news", DEEP)),
+    (Topic.ASSESSMENTS, with_field(UNDATED, "stages", b'{"assessed_us":%s}' % HUGE)),
+    (Topic.VERDICTS, with_field(VERDICT, "news", DEEP)),
+    (Topic.VERDICTS, encode(VERDICT).replace(b'"decided_us":1', b'"decided_us":' + HUGE)),
+    (Topic.SNAPSHOTS, encode(SIGNED).replace(b'"created_us":1', b'"created_us":' + HUGE)),
+    (Topic.SNAPSHOTS, encode(signed(b"\x91" * 100_000))),
     (Topic.ASSESSMENTS, b""),
     (Topic.ASSESSMENTS, b"\xff\xfe"),
     (Topic.ASSESSMENTS, b"{"),
@@ -79,6 +93,20 @@ async def test_poison_goes_to_dead_letters_and_what_follows_is_read(api: Api) ->
         assert letter.reason == "undecodable"
         assert letter.detail
     assert (await api.client.get("/readyz")).status_code == 200
+
+
+async def test_an_assessment_that_says_nonsense_is_quarantined_and_the_stops_beside_it_are_made(api: Api) -> None:
+    nonsense = Reason(code="C01", weight=1.0, zh="", en="", evidence={"payee_24h_yuan": "plenty"})
+    strange = assessed(transfer(payee_account="STRANGE"), reasons=(nonsense,))
+    healthy = [assessed(transfer(payee_account=f"HEALTHY-{number}")) for number in range(2)]
+    api.topics.assess(healthy[0], strange, healthy[1])
+    for each in healthy:
+        assert (await stored(api, each.transfer.transfer_id)).action == "order"
+    key = strange.transfer.payee.encode()
+    found = await api.topics.collect(Topic.DEAD_LETTERS, lambda found: key in {each.key() for each in found})
+    (letter,) = [decode_dead_letter(each.value()) for each in found if each.key() == key]
+    assert (letter.topic, letter.value, letter.reason) == (Topic.ASSESSMENTS, encode(strange), "unusable")
+    assert letter.offset >= 0
 
 
 async def test_what_the_database_refuses_is_quarantined_alone(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from faust.types import TP
 
 from models.control.messages import ControlKind
-from models.money.types import account_id
+from models.money.types import LATEST_US, account_id
 from models.risk.assessment import AccountLists, Assessment, Band, DebitView, ListLevel
 from models.risk.profile import AccountProfile
 from models.risk.scorer import Credited, Debited, Draft, Scorer
@@ -326,11 +326,28 @@ def test_a_trace_is_handed_on_and_nothing_else(bench: Bench) -> None:
         ([(ACCEPTED_HEADER, b"-5")], 1_700_000_000_000_000),
         ([(ACCEPTED_HEADER, b"9" * 30)], 1_700_000_000_000_000),
         ([(ACCEPTED_HEADER, None)], 1_700_000_000_000_000),
+        ([(ACCEPTED_HEADER, b"9" * 20)], LATEST_US),
         (None, 1_700_000_000_000_000),
     ],
 )
 def test_acceptance_is_dated_by_the_header_or_else_by_the_record(headers: Any, expected: int) -> None:
     assert accepted_time(Incoming("transfers", 0, 0, b"", b"", headers)) == expected
+
+
+@pytest.mark.parametrize(("headers", "timestamp"), [([(ACCEPTED_HEADER, b"9" * 20)], 0), (None, 2**62), (None, -1)])
+def test_whatever_time_its_sender_names_a_transfer_is_assessed(bench: Bench, headers: Any, timestamp: int) -> None:
+    record = bench.place(transfer(1))._replace(headers=headers, timestamp=timestamp)
+    (output,) = bench.through([record]).outputs
+    assert 0 <= decode(output).stages.accepted_us <= LATEST_US
+
+
+@pytest.mark.parametrize("field", ["source_partition", "source_offset", "accepted_us", "debited_us"])
+@pytest.mark.parametrize("number", [-1, 10**30])
+def test_a_credit_with_a_number_that_no_changelog_holds_is_quarantined(bench: Bench, field: str, number: int) -> None:
+    (hop,) = bench.hop(bench.debit.run([bench.place(transfer(1))]))
+    wrong = msgspec.structs.replace(decode_credit(hop.value or b""), **{field: number})
+    outcome = bench.credit.run([hop._replace(value=encode(wrong))])
+    assert (letters(outcome), outcome.dirty) == (["malformed"], {})
 
 
 def test_an_unknown_account_has_the_empty_state(bench: Bench) -> None:

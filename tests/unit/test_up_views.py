@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from confluent_kafka import Producer
 from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
@@ -20,6 +22,9 @@ from cli.readings import Money, StopCounts, WorldReading, parse_samples
 from cli.summary import FalseStops, Latencies, Orders, Summary, TransferCounts, summary_table
 from cli.up import Run, UpOptions
 from models.risk.assessment import StageTimes
+from models.wire import Topic
+from stream.broker import EmbeddedBroker
+from tests.streamkit import WAIT_S
 
 STOPS = StopCounts(right=4, false=2, third_party=1, in_history=3, false_by={"active": 1, "otc": 1})
 HISTOGRAM = """
@@ -148,6 +153,24 @@ def test_an_assessment_that_comes_again_is_repeated_and_measured_once() -> None:
         observer._take(seen(transfer_id, accepted_us))
     assert (observer.assessed, observer.repeated) == (2, 1)
     assert len(observer._latencies) == 1
+
+
+def test_what_nobody_can_read_is_counted_and_the_observer_goes_on() -> None:
+    broker = EmbeddedBroker()
+    observer = Observer(broker.bootstrap)
+    producer = Producer({"bootstrap.servers": broker.bootstrap})
+    news = b'{"schema":1,"transfer":{"transfer_id":"t-1"},"band":"allow"}'
+    for value in (b"{", b"\xff", news[:-1] + b',"news":' + b"[" * 100_000, news):
+        producer.produce(Topic.ASSESSMENTS, value, partition=0)
+    assert producer.flush(WAIT_S) == 0
+    observer.start()
+    deadline = time.monotonic() + WAIT_S
+    while not observer.assessed:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    observer.stop()
+    broker.close()
+    assert (observer.unreadable, observer.assessed) == (3, 1)
 
 
 def run_in(folder: Path, monkeypatch: pytest.MonkeyPatch, *, as_json: bool, terminal: bool, **changes: Any) -> Run:
