@@ -29,6 +29,7 @@ from telemetry import metrics
 from telemetry.clock import Clock
 from telemetry.garbage import collect_rarely
 from telemetry.logging import configure_logging
+from telemetry.misconfigured import Misconfigured, cannot_serve
 
 log = structlog.get_logger(__name__)
 
@@ -146,13 +147,20 @@ class _ReadyServer(uvicorn.Server):
         partial.replace(ready_file)
 
 
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=BACKLOG)
+    except OSError as error:
+        raise Misconfigured(cannot_serve(host, port, error)) from error
+
+
 def run_api(settings: ApiSettings) -> int:
-    """Serve until SIGINT or SIGTERM; return 0, or 1 if a part of the program failed."""
+    """Serve until SIGINT or SIGTERM; return 0, or 1 if a part of the program failed. Raises `Misconfigured`."""
     configure_logging("api", settings.log_level)
     metrics.identify("api")
     app = create_app(settings)
     runtime: Runtime = app.state.runtime
-    with socket.create_server((settings.host, settings.port), backlog=BACKLOG) as listener:
+    with _listener(settings.host, settings.port) as listener:
         port = listener.getsockname()[1]
         config = uvicorn.Config(
             app,

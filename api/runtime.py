@@ -7,9 +7,10 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 import structlog
 
-from api.auth import Gatekeeper, read_keys
+from api.auth import Gatekeeper, KeyEntry, read_keys
 from api.bank import Gateway, HttpGateway
 from api.dispatcher import Dispatcher, Retry
 from api.feed import Feed, FeedSettings
@@ -35,6 +36,7 @@ from api.waiters import DecisionView, Waiters
 from models.control.brake import Brake
 from telemetry import metrics
 from telemetry.clock import Clock, parse_clock
+from telemetry.misconfigured import Misconfigured
 from telemetry.tracing import open_spans
 
 log = structlog.get_logger(__name__)
@@ -43,17 +45,13 @@ LATE_SLACK_S: Final = 2.0
 """Wall time by which clocks of banks may run ahead, whatever the speed of the world."""
 
 
-class Misconfigured(Exception):
-    """The settings contradict each other."""
-
-
 class Runtime:
     """All parts of the running api."""
 
     def __init__(self, settings: ApiSettings, *, gateway: Gateway | None = None, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock: Clock = clock or parse_clock(settings.clock)
-        self.gatekeeper = Gatekeeper(read_keys(settings.api_keys.get_secret_value(), settings.api_keys_file))
+        self.gatekeeper = Gatekeeper(_keys(settings))
         self.banks = frozenset(settings.banks) | self.gatekeeper.banks()
         self.database = Database(settings.database_url)
         self._own_gateway = None if gateway else _http_gateway(settings)
@@ -226,6 +224,14 @@ class Runtime:
             "broker": await asyncio.to_thread(self.producer.reachable),
             "feed": feed is not None and feed.assigned.is_set() and not feed.stuck.is_set(),
         }
+
+
+def _keys(settings: ApiSettings) -> list[KeyEntry]:
+    """Return the keys of the settings; raise `Misconfigured` for others."""
+    try:
+        return read_keys(settings.api_keys.get_secret_value(), settings.api_keys_file)
+    except (msgspec.MsgspecError, ValueError, OSError) as error:
+        raise Misconfigured(f"SLUICE_API_KEYS, SLUICE_API_KEYS_FILE: {error}") from error
 
 
 def _http_gateway(settings: ApiSettings) -> HttpGateway:

@@ -111,9 +111,9 @@ def simulate(
         raise typer.BadParameter("give either --out FILE or --to HOST:PORT")
     settings = SimulateSettings(customers=customers, days=days, fraud_share=fraud_share, seed=seed, rate_tps=rate)
     if out is not None:
-        simulate_to_file(settings, out, cases)
-    elif to is not None:
-        simulate_to_broker(settings, to)
+        sys.exit(simulate_to_file(settings, out, cases))
+    if to is not None:
+        sys.exit(simulate_to_broker(settings, to))
 
 
 @app.command()
@@ -308,8 +308,18 @@ def broker(
 
 
 def main() -> None:
-    """Entry point of the ``sluice`` script."""
-    app()
+    """Entry point of the ``sluice`` script: wrong settings are told in words, any other error shows as it is."""
+    try:
+        app()
+    except Exception as error:
+        from cli.trouble import told
+        from stream.exitcodes import ExitCode
+
+        text = told(error)
+        if text is None:
+            raise
+        sys.stderr.write(f"{text}\n")
+        sys.exit(ExitCode.MISCONFIGURED)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from telemetry.garbage import collect_rarely
+from telemetry.misconfigured import Misconfigured, cannot_serve
 
 log = structlog.get_logger(__name__)
 
@@ -80,10 +81,14 @@ class _ReadyServer(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 takes a free one. Raises `OSError` if the port is taken."""
+    """Return a listening socket; port 0 takes a free one. Raises `Misconfigured` if the port is taken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise Misconfigured(cannot_serve(host, port, error)) from error
     listener.listen(512)
     return listener
 

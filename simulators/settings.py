@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final
 from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from telemetry.misconfigured import Misconfigured
+
 DEFAULT_BANKS: Final = "jiangnan,donghai,beishan,xihe"
 """Four invented banks; each executes a stop in its own way (`simulators.commands.style_of`)."""
 
@@ -69,11 +71,11 @@ class BankSettings(BaseSettings):
     )
 
     def bank_keys(self) -> dict[str, str]:
-        """Return each bank's key to Sluice; raise `ValueError` for a bank named twice or not at all."""
+        """Return each bank's key to Sluice; raise `Misconfigured` for a bank named twice or not at all."""
         pairs = [part.strip().partition("=") for part in self.banks.split(",")]
         keys = {name: key for name, _, key in pairs if name}
         if len(keys) != len(pairs):
-            raise ValueError(f"banks must have different names: {[name for name, _, _ in pairs]}")
+            raise Misconfigured(f"SLUICE_BANK_BANKS: banks must have different names: {[name for name, _, _ in pairs]}")
         return keys
 
 

@@ -7,9 +7,12 @@ legal deadlines are *world* time. In production both are the same.
 from __future__ import annotations
 
 import time
+from math import isinf
 from typing import Protocol
 
 import msgspec
+
+from telemetry.misconfigured import Misconfigured
 
 
 class Clock(Protocol):
@@ -77,13 +80,21 @@ class ManualClock:
 def parse_clock(text: str) -> ScaledClock:
     """Return the clock of a setting ``wall_origin_us:world_origin_us:speed``; empty is the wall.
 
+    Raises `Misconfigured` for a text that is none.
+
     >>> parse_clock("0:0:60").speed
     60.0
     """
     if not text:
         return ScaledClock()
-    wall, world, speed = text.split(":")
-    return ScaledClock(wall_origin_us=int(wall), world_origin_us=int(world), speed=float(speed))
+    try:
+        wall, world, speed = text.split(":")
+        clock = ScaledClock(wall_origin_us=int(wall), world_origin_us=int(world), speed=float(speed))
+    except ValueError as error:
+        raise Misconfigured(f"SLUICE_CLOCK: not wall_origin_us:world_origin_us:speed: {text!r}") from error
+    if not clock.speed > 0 or isinf(clock.speed):
+        raise Misconfigured(f"SLUICE_CLOCK: a clock's speed is above 0: {text!r}")
+    return clock
 
 
 def format_clock(clock: ScaledClock) -> str:

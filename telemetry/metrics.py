@@ -13,6 +13,7 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from telemetry.histogram import BatchHistogram
+from telemetry.misconfigured import Misconfigured, cannot_serve
 
 BORROWED: Final = {
     "up": "1 if Prometheus reached the process at its last scrape, made by Prometheus.",
@@ -209,6 +210,13 @@ def identify(program: str) -> None:
 
 
 def serve_metrics(host: str, port: int) -> None:
-    """Serve ``/metrics`` on ``host:port`` from a thread of this process; port 0 serves nothing."""
-    if port:
+    """Serve ``/metrics`` on ``host:port`` from a thread of this process; port 0 serves nothing.
+
+    Raises `Misconfigured` if the port is taken.
+    """
+    if not port:
+        return
+    try:
         start_http_server(port, addr=host)
+    except OSError as error:
+        raise Misconfigured(cannot_serve(host, port, error)) from error
