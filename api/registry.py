@@ -36,6 +36,7 @@ class Registry:
         self._database = database
         self._waiting: list[_Waiting] = []
         self._confirmed: list[str] = []
+        self._noting: list[str] = []
         self._busy = False
         self._task: asyncio.Task[None] | None = None
 
@@ -52,6 +53,10 @@ class Registry:
         if not self._busy:
             asyncio.get_running_loop().call_later(CONFIRM_LINGER_S, self._start)
 
+    def will_note(self, transfer_id: str) -> bool:
+        """Return whether the broker has confirmed a transfer and the database is yet to hear of it."""
+        return transfer_id in self._confirmed or transfer_id in self._noting
+
     async def drain(self) -> None:
         """Write what waits, and wait for it."""
         while self._busy or self._waiting or self._confirmed:
@@ -67,6 +72,7 @@ class Registry:
     async def _commit(self) -> None:
         group = self._take()
         confirmed, self._confirmed = self._confirmed, []
+        self._noting = confirmed
         rows = [row for waiting in group for row in waiting.rows]
 
         def work(connection: Connection) -> dict[str, Registered]:
@@ -87,7 +93,7 @@ class Registry:
                 if not waiting.future.done():
                     waiting.future.set_result(answer)
         finally:
-            self._busy = False
+            self._busy, self._noting = False, []
             if self._waiting:
                 self._start()
             elif self._confirmed:

@@ -55,7 +55,11 @@ class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransferView(msgspec.Struct, frozen=True, kw_only=True):
-    """A transfer and what Sluice says of it; ``assessment`` is null until it is assessed."""
+    """A transfer and what Sluice says of it; ``assessment`` is null until it is assessed.
+
+    ``status`` is ``accepted``, then ``assessed``; ``unconfirmed`` while the broker has not
+    confirmed it: such a post was not answered as accepted and must be repeated.
+    """
 
     transfer_id: str
     status: str

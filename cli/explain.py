@@ -77,7 +77,7 @@ class ApiSource:
             self._get(f"/v1/transfers/{transfer_id}", f"there is no transfer {transfer_id}"), type=TransferView
         )
         if view.assessment is None:
-            raise NotFound(f"transfer {transfer_id} is accepted, but not assessed yet")
+            raise NotFound(f"transfer {transfer_id} is {view.status}, but not assessed yet")
         return view.assessment
 
     def snapshot(self, version: str) -> ModelSnapshot:

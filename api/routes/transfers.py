@@ -213,7 +213,9 @@ def _batch_answer(items: list[BatchItem | PostedTransfer], outcomes: list[Outcom
 @router.get("/transfers/{transfer_id}", responses=answers(TransferView, "What is known of the transfer."))
 async def get_transfer(request: Request, transfer_id: TransferPath, caller: Caller) -> Response:
     """Return a transfer's assessment, orders and verdicts. A bank sees the transfers it is a party to."""
-    view = await runtime_of(request).database.read(lambda connection: _view(connection, transfer_id))
+    runtime = runtime_of(request)
+    confirmed = runtime.registry.will_note(transfer_id)  # before the database is asked: in between it may be noted
+    view = await runtime.database.read(lambda connection: _view(connection, transfer_id, confirmed=confirmed))
     if view is None:
         raise NotFound("unknown_transfer", f"there is no transfer {transfer_id}")
     parties = () if view.assessment is None else _banks(view)
@@ -226,11 +228,14 @@ def _banks(view: TransferView) -> tuple[str, ...]:
     return () if view.assessment is None else (view.assessment.transfer.payer_bank, view.assessment.transfer.payee_bank)
 
 
-def _view(connection: Connection, transfer_id: str) -> TransferView | None:
+def _view(connection: Connection, transfer_id: str, *, confirmed: bool) -> TransferView | None:
     row = transfers.find_assessment(connection, transfer_id)
     if row is None:
         known = transfers.find_accepted(connection, transfer_id)
-        return None if known is None else TransferView(transfer_id=transfer_id, status="accepted")
+        if known is None:
+            return None
+        status = "accepted" if confirmed or known.confirmed_wall_us else "unconfirmed"
+        return TransferView(transfer_id=transfer_id, status=status)
     return TransferView(
         transfer_id=transfer_id,
         status="assessed",

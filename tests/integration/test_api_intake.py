@@ -340,12 +340,15 @@ async def test_broker_away_is_503_and_the_repost_is_taken_once(tmp_path: Any) ->
         for response in (lost, batch):
             assert (response.status_code, problem_of(response)["code"]) == (503, "broker_away")
             assert response.headers["retry-after"] == "1"
+        assert (await api.get(f"/v1/transfers/{first['transfer_id']}", who="icbc"))["status"] == "accepted"
+        assert (await api.get(f"/v1/transfers/{subject['transfer_id']}", who="icbc"))["status"] == "unconfirmed"
         assert (await api.client.get("/readyz")).status_code == 503
         assert (await api.client.get("/healthz")).status_code == 200
     again = EmbeddedBroker()
     async with running(settings_for(again.bootstrap, tmp_path)) as api:
         taken = await api.post("/v1/transfers", subject, who="icbc")
         assert (taken.status_code, taken.json()["status"]) == (202, "accepted")
+        assert (await api.get(f"/v1/transfers/{subject['transfer_id']}", who="icbc"))["status"] == "accepted"
         repeated = await api.post("/v1/transfers", subject, who="icbc")
         assert repeated.json()["status"] == "duplicate"
         records = [m for m in await api.topics.read_all(Topic.TRANSFERS) if subject["transfer_id"] in str(m.value())]
