@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -34,8 +34,18 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _like(**example: Any) -> ConfigDict:
+    """Return the configuration of a body with its example in OpenAPI."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+DOCUMENT: Final = {"number": "沪公(刑)止字〔2026〕17号", "kind": "协助冻结财产通知书", "sha256": "5e" * 32}
+
+
 class DocumentBody(Body):
     """The paper an order rests on."""
+
+    model_config = _like(**DOCUMENT)
 
     number: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=PLAIN)]
     kind: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=32, pattern=PLAIN)]
@@ -45,12 +55,16 @@ class DocumentBody(Body):
 class SubmitBody(Body):
     """First signature: the maker vouches for the order."""
 
+    model_config = _like(document=DOCUMENT, reason="被害人已确认系被骗")
+
     document: DocumentBody | None = None
     reason: Text = ""
 
 
 class ApproveBody(Body):
     """Second signature. A freeze names the level of the approving organ."""
+
+    model_config = _like(document=DOCUMENT, level="county", reason="同意")
 
     document: DocumentBody | None = None
     level: Literal["", "county", "city"] = ""
@@ -60,11 +74,15 @@ class ApproveBody(Body):
 class ReasonBody(Body):
     """Why."""
 
+    model_config = _like(reason="已核实客户身份,系本人操作")
+
     reason: Reasoned
 
 
 class DraftBody(Body):
     """A draft made by a person, from a transfer that was assessed."""
+
+    model_config = _like(kind="freeze", transfer_id="t-20260317-000042", reason="被害人报案", months=6)
 
     kind: Literal["stop", "freeze"]
     transfer_id: Id
@@ -80,11 +98,7 @@ class DraftBody(Body):
 class ReportBody(Body):
     """A victim's report."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={"examples": [{"transfer_ids": ["t-20260317-000042"], "note": "冒充客服诈骗"}]},
-    )
+    model_config = _like(transfer_ids=["t-20260317-000042"], note="冒充客服诈骗")
 
     transfer_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_REPORTED)]
     reported_us: TimeUs | None = None
@@ -93,6 +107,8 @@ class ReportBody(Body):
 
 class VerdictBody(Body):
     """What somebody found a transfer to be."""
+
+    model_config = _like(transfer_id="t-20260317-000042", label="fraud", source="analyst", note="冒充客服诈骗")
 
     transfer_id: Id
     label: VerdictLabel
@@ -103,12 +119,16 @@ class VerdictBody(Body):
 class ListBody(Body):
     """The level an account should get."""
 
+    model_config = _like(level="black", reason="涉案账户名单")
+
     level: ListLevel
     reason: Reasoned
 
 
 class RearmBody(Body):
     """Which scope of the brake to re-arm."""
+
+    model_config = _like(scope="bank:jiangnan", reason="规则已更正")
 
     scope: Annotated[str, StringConstraints(max_length=64, pattern=PLAIN)] = "all"
     reason: Reasoned
