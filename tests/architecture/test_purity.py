@@ -16,6 +16,7 @@ FORBIDDEN = {
     "pickle", "secrets", "uuid", "os",
 }  # fmt: skip
 CLOCK_CALLS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter"}
+SEEDED = {"Random", "default_rng"}
 PURE = sorted((ROOT / "models").rglob("*.py"))
 
 
@@ -38,6 +39,18 @@ def test_models_read_no_clock_and_open_no_file(path: Path) -> None:
                 assert node.func.attr not in CLOCK_CALLS, f"line {node.lineno} reads a clock"
             elif isinstance(node.func, ast.Name):
                 assert node.func.id not in {"open", "print", "input", "hash"}, f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", PURE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_models_draw_nothing_without_a_seed(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module in {"random", "numpy.random"}:
+            assert {alias.name for alias in node.names} <= SEEDED, f"line {node.lineno} imports unseeded chance"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = ast.unparse(node.func.value)
+            if owner in {"random", "np.random", "numpy.random"}:
+                assert node.func.attr in SEEDED, f"line {node.lineno} draws from a generator that nobody seeds"
+                assert node.args or node.keywords, f"line {node.lineno} seeds a generator by chance"
 
 
 @pytest.mark.parametrize("module", ["models.wire", "stream.app", "api.app", "simulators.bank", "cli.main"])
