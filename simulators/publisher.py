@@ -15,8 +15,9 @@ import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from models.money.types import Transfer
+from models.money.types import Transfer, us_from_iso
 from models.wire import ACCEPTED_HEADER, Topic, TransferRecord, encode
+from simulators.plan import DAY_US
 from simulators.rehearsal import simulate
 from simulators.settings import SimulateSettings
 from telemetry.clock import wall_us
@@ -52,9 +53,17 @@ def publish(
 ) -> Published:
     """Simulate by ``settings`` and publish at ``settings.rate_tps`` transfers per second.
 
-    Ends with the simulated days or after ``settings.limit`` transfers. Raises
-    `PublishFailed` unless the broker has confirmed each one.
+    Ends with the simulated days or after ``settings.limit`` transfers; ``progress`` is
+    told the transfers so far and the share done. Raises `PublishFailed` unless the
+    broker has confirmed each one.
     """
+    start_us, span_us = us_from_iso(settings.start), settings.days * DAY_US
+
+    def tell(sent: int, transfer: Transfer) -> None:
+        if progress is not None:
+            share = (transfer.occurred_us - start_us) / span_us
+            progress(sent, max(share, sent / settings.limit) if settings.limit else share)
+
     producer = KafkaProducer(bootstrap_servers=broker, acks="all", linger_ms=2, retries=10)
     try:
         return publish_to(
@@ -63,7 +72,7 @@ def publish(
             rate_tps=settings.rate_tps,
             limit=settings.limit,
             topic=settings.topic_prefix + Topic.TRANSFERS,
-            progress=progress,
+            tell=tell,
         )
     finally:
         producer.close(timeout=FLUSH_TIMEOUT_S)
@@ -76,9 +85,12 @@ def publish_to(
     rate_tps: float,
     limit: int | None,
     topic: str = Topic.TRANSFERS.value,
-    progress: Callable[[int, float], None] | None = None,
+    tell: Callable[[int, Transfer], None] = lambda _sent, _latest: None,
 ) -> Published:
-    """Send transfers by the schedule through a kafka-python producer; the key is the payer's account."""
+    """Send transfers by the schedule through a kafka-python producer; the key is the payer's account.
+
+    ``tell`` gets how many were sent, and the latest, now and then.
+    """
     failures: list[BaseException] = []
     began, start_us = time.monotonic(), wall_us()
     sent, late_s = 0, 0.0
@@ -95,8 +107,8 @@ def publish_to(
             headers=[(ACCEPTED_HEADER, accepted)],
         ).add_errback(failures.append)
         sent += 1
-        if progress is not None and sent % PROGRESS_EVERY == 0:
-            progress(sent, sent / limit if limit else 0.0)
+        if sent % PROGRESS_EVERY == 0:
+            tell(sent, transfer)
         if sent == limit:
             break
     _flush(producer, sent, failures)

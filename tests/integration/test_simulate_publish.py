@@ -96,3 +96,19 @@ def test_an_installation_with_a_prefix_gets_them_on_its_own_topic() -> None:
     assert len(read_all(broker.bootstrap, 50, f"north.{Topic.TRANSFERS}")) == 50
     assert read_all(broker.bootstrap, 0) == []
     broker.close()
+
+
+@pytest.mark.parametrize("limit", [None, 300])
+def test_progress_goes_from_the_first_to_the_last_whether_by_time_or_by_number(
+    monkeypatch: pytest.MonkeyPatch, limit: int | None
+) -> None:
+    monkeypatch.setattr("simulators.publisher.PROGRESS_EVERY", 100)
+    seen: list[tuple[int, float]] = []
+    broker = EmbeddedBroker()
+    settings = SimulateSettings(seed=2, customers=200, days=0.5, rate_tps=2_000, limit=limit)
+    result = publish(settings, broker.bootstrap, progress=lambda sent, share: seen.append((sent, share)))
+    broker.close()
+    shares = [share for _, share in seen]
+    assert [sent for sent, _ in seen] == list(range(100, result.sent + 1, 100))
+    assert shares == sorted(shares)
+    assert 0.0 < shares[0] < shares[-1] <= 1.0
