@@ -1,103 +1,74 @@
 """Records that stock Faust loses: an agent fails on them, or they were fetched while their partition was paused.
 
 Faust as it is runs on a real (embedded) broker. A record that no agent has worked on
-and that lies before the committed offset is one that nobody will ever see again.
+and that lies before the committed offset is one that nobody will ever see again; so is
+a change of a table that a recovery has passed by.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import faust
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
 from stream import driver
 from stream.broker import EmbeddedBroker
-from stream.settings import WorkerSettings
-from tests.streamkit import WAIT_S, new_producer
+from tests.enginekit import (
+    CHANGELOG,
+    PLACE,
+    Agent,
+    committed,
+    counts_table,
+    numbers,
+    our_app,
+    stock_app,
+    until,
+    working,
+    write,
+)
 
 pytestmark = pytest.mark.slow
 
-GROUP, WORK = "losses", "work"
 RECORDS = 40
 """How many are written at once; enough for a fetch, few enough for one."""
 
+ALL = numbers(0, 2 * RECORDS)
 BAD = b"7"
 END = b"end"
-POLL_S = 0.05
-COMMIT_EVERY_S = 0.2
 PAUSE_S = 0.1
-
-Agent = Callable[[Any], Awaitable[None]]
 
 
 @pytest.fixture
 def address() -> Iterator[str]:
     broker = EmbeddedBroker()
-    write(broker.bootstrap, *(b"%d" % number for number in range(RECORDS)))
+    write(broker.bootstrap, *ALL[:RECORDS])
     yield broker.bootstrap
     broker.close()
 
 
-def write(address: str, *values: bytes) -> None:
-    producer = new_producer(address)
-    for value in values:
-        producer.produce(WORK, value, b"k", 0)
-    assert producer.flush(WAIT_S) == 0
+def gathering(seen: list[bytes]) -> Agent:
+    """Return an agent of stock Faust that keeps what it gets."""
+
+    async def agent(stream: Any) -> None:
+        async for value in stream:
+            seen.append(value)
+
+    return agent
 
 
-def committed(address: str) -> int:
-    """Return the group's next offset; negative if it has committed none."""
-    consumer = Consumer({"bootstrap.servers": address, "group.id": GROUP, "log_level": 2})
-    (place,) = consumer.committed([TopicPartition(WORK, 0)], timeout=WAIT_S)
-    consumer.close()
-    return int(place.offset)
+def our_gathering(seen: list[bytes]) -> Agent:
+    """Return the same for our streams."""
 
+    async def agent(stream: Any) -> None:
+        async for chunks in stream.batches(RECORDS):
+            seen.extend(record.value for chunk in chunks for record in chunk.records)
 
-async def until(done: Callable[[], bool]) -> None:
-    """Wait until ``done``, which may block, says so."""
-    async with asyncio.timeout(WAIT_S):
-        while not await asyncio.to_thread(done):  # noqa: ASYNC110 - a broker has no event
-            await asyncio.sleep(POLL_S)
-
-
-def stock_app(address: str, folder: Path) -> faust.App:
-    """Return Faust as it is."""
-    return faust.App(
-        GROUP,
-        broker=f"kafka://{address}",
-        datadir=str(folder),
-        autodiscover=False,
-        web_enabled=False,
-        topic_partitions=1,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        consumer_auto_offset_reset="earliest",
-        broker_commit_interval=COMMIT_EVERY_S,
-    )
-
-
-def our_app(address: str, folder: Path) -> faust.App:
-    return driver.create_app(WorkerSettings(broker=address, group=GROUP, partitions=1, data_dir=folder))
-
-
-@asynccontextmanager
-async def working(app: faust.App, agent: Agent) -> AsyncIterator[None]:
-    """Run an app with one agent."""
-    topic = app.topic(WORK, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-    app.agent(topic, name=WORK)(agent)
-    await app.start()
-    try:
-        yield
-    finally:
-        await app.stop()
+    return agent
 
 
 # --- an agent that fails -----------------------------------------------------
@@ -133,20 +104,21 @@ async def test_stock_faust_commits_past_what_an_agent_failed_on(address: str, tm
 
 # --- fetched while paused ----------------------------------------------------
 class Pausing(stock.Consumer):
-    """The stock consumer, whose partition is paused while records beyond the first `RECORDS` are on their way to it.
+    """The stock consumer; `place` is paused while records of it from offset `first` on are on their way.
 
     Faust itself pauses so where a recovery or a rebalance begins during a fetch.
     """
 
-    paused = False
+    place, first = PLACE, RECORDS
+    on_their_way: Sequence[int] = ()
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - as in Faust
         records = await super()._getmany(active_partitions, timeout)
-        late = any(record.offset >= RECORDS for each in records.values() for record in each)
-        if late and not self.paused:
-            self.paused = True
-            self.pause_partitions([TP(WORK, 0)])
-            asyncio.get_running_loop().call_later(PAUSE_S, self.resume_partitions, [TP(WORK, 0)])
+        late = [record.offset for record in records.get(self.place, ()) if record.offset >= self.first]
+        if late and not self.on_their_way:
+            self.on_their_way = late
+            self.pause_partitions([self.place])
+            asyncio.get_running_loop().call_later(PAUSE_S, self.resume_partitions, [self.place])
         return records
 
 
@@ -159,8 +131,8 @@ async def run_over_a_pause(app: Any, kind: type[Pausing], address: str, agent: A
     app.transport.Consumer = kind
     async with working(app, agent):
         await until(lambda: len(seen) == RECORDS)
-        write(address, *(b"%d" % number for number in range(RECORDS, 2 * RECORDS)))
-        await until(lambda: bool(app.consumer.paused))
+        write(address, *ALL[RECORDS:])
+        await until(lambda: bool(app.consumer.on_their_way))
         write(address, END)
         await until(lambda: END in seen)
         if kind is Pausing:
@@ -168,23 +140,108 @@ async def run_over_a_pause(app: Any, kind: type[Pausing], address: str, agent: A
 
 
 async def test_stock_faust_drops_what_is_fetched_while_paused_and_commits_past_it(address: str, tmp_path: Path) -> None:
-    seen: list[bytes] = []
-
-    async def agent(stream: Any) -> None:
-        async for value in stream:
-            seen.append(value)
-
-    await run_over_a_pause(stock_app(address, tmp_path), Pausing, address, agent, seen)
-    assert len(seen) == RECORDS + 1
+    app, seen = stock_app(address, tmp_path), list[bytes]()
+    await run_over_a_pause(app, Pausing, address, gathering(seen), seen)
+    assert lost(seen) == app.consumer.on_their_way
 
 
 async def test_ours_fetches_it_again_and_leaves_commits_to_the_epoch(address: str, tmp_path: Path) -> None:
     seen: list[bytes] = []
-
-    async def agent(stream: Any) -> None:
-        async for chunks in stream.batches(RECORDS):
-            seen.extend(record.value for chunk in chunks for record in chunk.records)
-
-    await run_over_a_pause(our_app(address, tmp_path), OurPausing, address, agent, seen)
-    assert seen == [b"%d" % number for number in range(2 * RECORDS)] + [END]
+    await run_over_a_pause(our_app(address, tmp_path), OurPausing, address, our_gathering(seen), seen)
+    assert seen == [*ALL, END]
     assert committed(address) < 0
+
+
+def lost(seen: Sequence[bytes]) -> list[int]:
+    """Return the offsets of the records that are not among ``seen``."""
+    return [offset for offset, value in enumerate(ALL) if value not in seen]
+
+
+# --- changelog records fetched while paused ----------------------------------
+class PausingRecovery(Pausing):
+    """The stock consumer, paused while the first changelog records of a recovery are on their way."""
+
+    place, first = TP(CHANGELOG, 0), 0
+
+
+class OurPausingRecovery(driver.Consumer, PausingRecovery):
+    """Our consumer, paused in the same way."""
+
+
+async def recovered(app: Any, kind: type[PausingRecovery], address: str, agent: Agent) -> set[bytes]:
+    """Recover a table from two fetches, paused during the first; return its keys."""
+    write(address, *ALL, topic=CHANGELOG, key=None)
+    app.transport.Consumer = kind
+    app.conf.broker_max_poll_records = RECORDS
+    table = counts_table(app)
+    async with working(app, agent):
+        await until(app.tables.recovery.completed.is_set)
+        assert app.consumer.on_their_way
+        return set(table)
+
+
+async def test_stock_faust_recovers_a_table_without_what_is_fetched_while_paused(address: str, tmp_path: Path) -> None:
+    app = stock_app(address, tmp_path)
+    keys = await recovered(app, PausingRecovery, address, gathering([]))
+    assert lost([*keys]) == app.consumer.on_their_way
+
+
+async def test_ours_recovers_the_whole_table(address: str, tmp_path: Path) -> None:
+    assert await recovered(our_app(address, tmp_path), OurPausingRecovery, address, our_gathering([])) == set(ALL)
+
+
+# --- no partition active during a fetch --------------------------------------
+class Emptying(stock.Consumer):
+    """The stock consumer; once `armed`, its active partitions are paused just after a fetch for them has begun.
+
+    They go on when it ends, for good as soon as one has brought records of `PLACE`, which is paused all the time.
+    """
+
+    armed = False
+    brought: Sequence[int] = ()
+
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - as in Faust
+        if not self.armed or self.brought:
+            return await super()._getmany(active_partitions, timeout)
+        others = set(active_partitions)
+        assert PLACE not in others
+        self.pause_partitions(others)
+        assert not active_partitions
+        records = await super()._getmany(active_partitions, timeout)
+        self.brought = [record.offset for record in records.get(PLACE, ())]
+        self.resume_partitions(others)
+        return records
+
+
+class OurEmptying(driver.Consumer, Emptying):
+    """Our consumer with the same partitions paused."""
+
+
+async def run_with_none_active(app: Any, kind: type[Emptying], address: str, agent: Agent, seen: list[bytes]) -> None:
+    """Write to a paused partition, which is fetched all the same, then let it go on and write the last record."""
+    app.transport.Consumer = kind
+    async with working(app, agent):
+        await until(lambda: len(seen) == RECORDS)
+        app.consumer.pause_partitions([PLACE])
+        app.consumer.armed = True
+        write(address, *ALL[RECORDS:])
+        await until(lambda: bool(app.consumer.brought))
+        app.consumer.resume_partitions([PLACE])
+        write(address, END)
+        await until(lambda: END in seen)
+        if kind is Emptying:
+            await until(lambda: committed(address) == 2 * RECORDS + 1)
+
+
+async def test_stock_faust_fetches_paused_partitions_if_none_is_active_and_drops_them(
+    address: str, tmp_path: Path
+) -> None:
+    app, seen = stock_app(address, tmp_path), list[bytes]()
+    await run_with_none_active(app, Emptying, address, gathering(seen), seen)
+    assert lost(seen) == app.consumer.brought
+
+
+async def test_ours_gives_them_back(address: str, tmp_path: Path) -> None:
+    seen: list[bytes] = []
+    await run_with_none_active(our_app(address, tmp_path), OurEmptying, address, our_gathering(seen), seen)
+    assert seen == [*ALL, END]
