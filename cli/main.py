@@ -116,6 +116,13 @@ def simulate(
         sys.exit(simulate_to_broker(settings, to))
 
 
+def _in_a_folder(file: Path | None) -> Path | None:
+    """Return a file to write; raise ``BadParameter`` if its folder is not there, before minutes of work are done."""
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        raise typer.BadParameter(f"{file} is no file in a folder that exists")
+    return file
+
+
 @app.command()
 def backtest(
     files: Annotated[list[Path], typer.Argument(help="Files of the CSV contract, .csv or .csv.gz.", exists=True)],
@@ -144,7 +151,7 @@ def backtest(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON: an object, or a list for several files.")
     ] = False,
-    report: Annotated[Path | None, typer.Option(help="HTML file that gets charts, reasons and worst misses.")] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML page of charts and misses.", callback=_in_a_folder)] = None,
 ) -> None:
     """Replay files through the workers' scoring code in arrival order, labels late, and judge the risks.
 

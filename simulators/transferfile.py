@@ -6,17 +6,20 @@ import csv
 import gzip
 import hashlib
 import io
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from models.money.types import MAX_AMOUNT_FEN, Transfer, us_from_iso
 
 REQUIRED: Final = ("tx_id", "ts", "payer_account", "payer_bank", "payee_account", "payee_bank", "amount")
 LABEL_COLUMN: Final = "is_fraud"
 DIGEST_BLOCK: Final = 1 << 20
+TEXT: Final = "utf-8-sig"
+"""Spreadsheets put a byte order mark before UTF-8."""
 
 
 class TransferFileError(ValueError):
@@ -45,15 +48,20 @@ class TransferFile:
         return 1.0 if self._raw is None or self._raw.closed else min(self._raw.tell() / self._size, 1.0)
 
     def rows(self) -> Iterator[FileRow]:
-        """Yield the rows in order; raise `TransferFileError` at the first bad one."""
+        """Yield the rows in order; raise `TransferFileError` at the first bad one. Empty lines are passed over."""
         with self._open() as text:
             lines = csv.reader(text)
-            places = self._places(next(lines, []))
-            for line in lines:
-                try:
-                    yield _row(line, places)
-                except (ValueError, IndexError, InvalidOperation) as error:
-                    raise TransferFileError(f"{self.path.name}, line {lines.line_num}: {error}") from error
+            with _named(self.path, lines):
+                header = next(lines, [])
+            places = self._places(header)
+            while True:
+                with _named(self.path, lines):
+                    line = next(lines, None)
+                    row = _row(line, places) if line else None
+                if line is None:
+                    return
+                if row is not None:
+                    yield row
 
     def _places(self, header: list[str]) -> dict[str, int]:
         places = {name.strip(): place for place, name in enumerate(header)}
@@ -67,8 +75,21 @@ class TransferFile:
         with self.path.open("rb") as raw:
             self._raw = raw
             binary = gzip.GzipFile(fileobj=raw) if self.path.suffix == ".gz" else raw
-            with io.TextIOWrapper(binary, encoding="utf-8", newline="") as text:
+            with io.TextIOWrapper(binary, encoding=TEXT, newline="") as text:
                 yield text
+
+
+@contextmanager
+def _named(path: Path, lines: Any) -> Iterator[None]:
+    """Raise `TransferFileError` with file and line for what cannot be read there; ``lines`` is a ``csv.reader``."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise TransferFileError(f"{path.name}, after line {lines.line_num}: cut short or no gzip: {error}") from error
+    except IndexError as error:
+        raise TransferFileError(f"{path.name}, line {lines.line_num}: too few columns") from error
+    except (ValueError, InvalidOperation, csv.Error) as error:
+        raise TransferFileError(f"{path.name}, line {lines.line_num}: {error}") from error
 
 
 def _row(line: list[str], places: dict[str, int]) -> FileRow:
@@ -77,7 +98,7 @@ def _row(line: list[str], places: dict[str, int]) -> FileRow:
         return line[place] if place is not None else ""
 
     transfer = Transfer(
-        transfer_id=line[places["tx_id"]],
+        transfer_id=_named_id(line[places["tx_id"]]),
         payer_bank=line[places["payer_bank"]],
         payer_account=line[places["payer_account"]],
         payee_bank=line[places["payee_bank"]],
@@ -88,6 +109,13 @@ def _row(line: list[str], places: dict[str, int]) -> FileRow:
         channel=text("channel"),
     )
     return FileRow(transfer, _flag(text(LABEL_COLUMN)), text("typology"))
+
+
+def _named_id(text: str) -> str:
+    """Return an id; rows without one would all be taken for one transfer that is posted again and again."""
+    if not text:
+        raise ValueError("tx_id is empty")
+    return text
 
 
 def _flag(text: str) -> bool:
@@ -121,11 +149,12 @@ def read_amount_fen(text: str) -> int:
 def read_cases(path: Path) -> dict[str, str]:
     """Return the case of each fraud row by ``tx_id``; raise `TransferFileError`."""
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", newline="") as text:
+    with opener(path, "rt", encoding=TEXT, newline="") as text:
         lines = csv.DictReader(text)
-        if not {"tx_id", "case_id"} <= set(lines.fieldnames or ()):
-            raise TransferFileError(f"{path.name}: columns must be tx_id, case_id")
-        return {line["tx_id"]: line["case_id"] for line in lines}
+        with _named(path, lines):
+            if not {"tx_id", "case_id"} <= set(lines.fieldnames or ()):
+                raise TransferFileError(f"{path.name}: columns must be tx_id, case_id")
+            return {line["tx_id"]: line["case_id"] for line in lines}
 
 
 def digest_of_file(path: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from cli.backtest import EXIT_BAD_FILE, backtest_files
 from models.risk.rules.settings import rules_from_mapping
@@ -21,6 +22,7 @@ from simulators.replay_engine import Engine, EngineSettings
 from simulators.settings import SimulateSettings
 from simulators.transferfile import FileRow, TransferFile, TransferFileError, read_amount_fen, read_cases
 
+HEADER = "tx_id,ts,payer_account,payer_bank,payee_account,payee_bank,amount,currency,channel,is_fraud,typology"
 ROWS = 4_500
 HOUR_US = 3_600_000_000
 
@@ -107,6 +109,22 @@ def test_the_result_has_the_contracts_json(world):
     )
     assert found["learning_us"] > 0
     assert found["by_typology"]
+    for part in ("last40", "stream"):
+        assert found[part]["case_recall"].keys() == found[part]["recall"].keys(), "the cases reach the judge"
+
+
+def test_the_judged_parts_are_the_last_40_percent_and_all_but_the_first_5(world, rows):
+    (result,) = run_backtest([world[0]], BacktestOptions(labels_delay_us=None, processes=1, seed=1))
+    risks, fraud = np.array(risks_of(rows, None)), np.array([row.fraud for row in rows])
+    for part, first in ((result.last40, int(ROWS * 0.6)), (result.stream, int(ROWS * 0.05))):
+        wanted = average_precision_score(fraud[first:], risks[first:])
+        assert part.auc_pr == pytest.approx(wanted, abs=1e-4)
+    assert result.last40.auc_pr != result.stream.auc_pr
+
+
+def test_no_score_knows_what_comes_later(rows):
+    short = len(rows) // 2 + 100
+    assert risks_of(rows[:short], 6 * HOUR_US) == risks_of(rows, 6 * HOUR_US)[:short]
 
 
 def test_several_files_run_side_by_side_and_come_back_in_order_and_from_the_kept(world, tmp_path):
@@ -117,6 +135,7 @@ def test_several_files_run_side_by_side_and_come_back_in_order_and_from_the_kept
     options = BacktestOptions(labels_delay_us=None, state_dir=tmp_path / "kept", processes=2)
     fresh = run_backtest([out, second], options, lambda path, rows, share: told.update({path.name: share}))
     assert [(result.set, result.rows) for result in fresh] == [("small", ROWS), ("second", 2_000)]
+    assert told == {"small.csv.gz": 1.0, "second.csv": 1.0}
     assert len(list((tmp_path / "kept").iterdir())) == 2
     kept = run_backtest([second, out], options)
     assert kept == [fresh[1], fresh[0]]
@@ -187,15 +206,47 @@ def test_odd_files_are_scored_and_judged(world, tmp_path, kind, delay_us):
         ("1,yesterday,A,b,C,d,1.00,CNY,,0,", "isoformat"),
         ("1,2024-01-01T00:00:00Z,A,b,C,d,-5,CNY,,0,", "amount"),
         ("1,2024-01-01T00:00:00Z,A,b,C,d,1.00,CNY,,maybe,", "is_fraud"),
-        ("1,2024-01-01T00:00:00Z,A", "line 2"),
+        ("1,2024-01-01T00:00:00Z,A", "line 2: too few columns"),
+        (",2024-01-01T00:00:00Z,A,b,C,d,1.00,CNY,,0,", "tx_id is empty"),
+        (f"1,2024-01-01T00:00:00Z,{'A' * 140_000},b,C,d,1.00,CNY,,0,", "larger than field limit"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, fault):
     path = tmp_path / "bad.csv"
-    header = "tx_id,ts,payer_account,payer_bank,payee_account,payee_bank,amount,currency,channel,is_fraud,typology"
-    path.write_text(f"{header}\n{line}\n")
+    path.write_text(f"{HEADER}\n{line}\n")
     with pytest.raises(TransferFileError, match=fault):
         list(TransferFile(path).rows())
+
+
+LINE = "1,2024-01-01T00:00:00Z,A,b,C,d,1.00,CNY,,0,"
+
+
+def test_empty_lines_and_a_byte_order_mark_are_no_fault(tmp_path):
+    path = tmp_path / "saved.csv"
+    path.write_text(f"{HEADER}\n{LINE}\n\n{LINE}\n\n", encoding="utf-8-sig")
+    assert [row.transfer.transfer_id for row in TransferFile(path).rows()] == ["1", "1"]
+    cases = tmp_path / "cases.csv"
+    cases.write_text("tx_id,case_id\n1,ring\n", encoding="utf-8-sig")
+    assert read_cases(cases) == {"1": "ring"}
+
+
+HURT = {
+    "cut short": lambda raw: raw[: len(raw) // 2],
+    "a byte changed": lambda raw: raw[:200] + bytes([raw[200] ^ 255]) + raw[201:],
+    "no gzip": lambda raw: b"tx_id,ts\n",
+    "no UTF-8": lambda raw: gzip.compress(f"{HEADER}\n{LINE}\n".encode() + b"\xff\n"),
+}
+
+
+@pytest.mark.parametrize("hurt", HURT)
+def test_a_hurt_file_is_named_and_never_a_traceback(world, tmp_path, capsys, hurt):
+    path, cases = tmp_path / "hurt.csv.gz", tmp_path / "hurt_cases.csv.gz"
+    path.write_bytes(HURT[hurt](world[0].read_bytes()))
+    cases.write_bytes(HURT[hurt](gzip.compress(world[1].read_bytes())))
+    plain = {"labels_delay": "1d", "no_labels": True, "seed": 1, "as_json": True, "report": None, "rules": None}
+    for files, of_cases in (([path], None), ([world[0]], cases)):
+        assert backtest_files(files, cases=of_cases, **plain) == EXIT_BAD_FILE
+        assert "hurt" in capsys.readouterr().err
 
 
 def test_a_missing_column_is_named(tmp_path):

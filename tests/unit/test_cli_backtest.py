@@ -54,7 +54,15 @@ def test_fresh_runs_a_kept_file_anew(transfers):
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--selective", "--no-labels"), ("--report-delay", "soon"), ("--labels-delay", "1w"), ("--sampled", "2")]
+    "wrong",
+    [
+        ("--selective", "--no-labels"),
+        ("--report-delay", "soon"),
+        ("--labels-delay", "1w"),
+        ("--sampled", "2"),
+        ("--report", "nowhere/out.html"),
+        ("--report", "."),
+    ],
 )
 def test_what_makes_no_sense_is_refused(transfers, wrong):
     assert backtest(transfers, *wrong).exit_code == 2

@@ -62,7 +62,8 @@ def test_the_page_is_well_formed_and_fetches_nothing(page):
 
 
 def test_every_part_is_there_and_names_from_the_file_are_escaped(page):
-    for part in ("Precision and recall", "Recall by budget", "by typology", "Calibration", "over time", "Worst misses"):
+    parts = ("Precision and recall", "Recall by budget", "by typology", "Calibration", "Recall over time")
+    for part in (*parts, "Fraud and risk over time", "Most used reasons", "Worst misses"):
         assert part in page
     assert "&lt;script&gt;" in page
     assert "tiny: 900 transfers, 18 fraud, labels after 1 days" in page
