@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +18,9 @@ Bools = npt.NDArray[np.bool_]
 PSI_BINS: Final = 10
 PSI_ALARM: Final = 0.25
 """A population stability index above this is by custom a major shift (Siddiqi 2006)."""
+
+MOST_AGEING: Final = 1.0
+"""No shift above this counts as ageing, and before a stream has aged once any below it may be (ours)."""
 
 ALARM_SHARE: Final = 0.1
 """Inputs are in alarm when more than this share of the features has shifted (ours)."""
@@ -54,19 +58,25 @@ class InputDrift:
     shift by itself, the less the older it is. A shift shows at once, and is taken for
     normal when the stream has doubled its age. From the first trees on, the reference
     is what the present trees learned from, and holds until others come.
+
+    A feature has shifted if its index is above `PSI_ALARM` and above what it had come to
+    when the last reference was let go, at most `MOST_AGEING`: a young stream ages ever more
+    slowly, so what goes on as before is no news. ``clocks`` are columns that tell nothing but
+    how long somebody has been known: they shift for ever and never count.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, clocks: Sequence[int] = ()) -> None:
         self._window = Ring(width, WINDOW_ROWS)
-        self._width = width
+        self._width, self._clocks = width, list(clocks)
         self._offset = 0
         self._edges: Floats = np.empty((0, width))
         self._expected: Floats = np.empty((0, width))
+        self._ageing: Floats = np.full(width, MOST_AGEING)
         self._held = False
         self._renew_at = WINDOW_ROWS
         self._checked_at = 0
         self.shifted: tuple[int, ...] = ()
-        """Columns whose index was above `PSI_ALARM` at the last look."""
+        """Columns that had shifted at the last look."""
 
     @property
     def alarm(self) -> bool:
@@ -85,12 +95,12 @@ class InputDrift:
         if self.has_reference and self._window.seen - self._checked_at >= CHECK_ROWS:
             self._look()
         if self._window.seen >= self._renew_at and not (self._held and self.has_reference):
-            self.take_reference()
+            self._follow()
 
     def hold_reference(self) -> None:
         """Make the present window, or the first full one, the reference until it is held or taken anew."""
         self._held = True
-        self.take_reference()
+        self._follow()
 
     def take_reference(self) -> None:
         """Make the present window the reference, once it is full; nothing is in alarm until the next look."""
@@ -107,6 +117,7 @@ class InputDrift:
             "window": self._window.dump(),
             "edges": self._edges,
             "expected": self._expected,
+            "ageing": self._ageing,
             "shifted": list(self.shifted),
             **{name: getattr(self, f"_{name}") for name in POSITIONS},
         }
@@ -115,14 +126,26 @@ class InputDrift:
         """Go on from a state of `dump`."""
         self._window.load(state["window"])
         self._edges, self._expected = state["edges"], state["expected"]
+        self._ageing = state.get("ageing", self._ageing)
         self.shifted = tuple(state["shifted"])
         for name in POSITIONS:
             setattr(self, f"_{name}", state[name])
 
+    def _follow(self) -> None:
+        """Take a new reference, and remember how far the stream has come since the old one."""
+        if self.has_reference:
+            self._ageing = np.minimum(self._index(), MOST_AGEING)
+        self.take_reference()
+
     def _look(self) -> None:
         self._checked_at = self._window.seen
-        index = stability_index(self._expected, self._shares())
-        self.shifted = tuple(int(column) for column in np.flatnonzero(index > PSI_ALARM))
+        over = self._index() > np.maximum(self._ageing, PSI_ALARM)
+        over[self._clocks] = False
+        self.shifted = tuple(int(column) for column in np.flatnonzero(over))
+
+    def _index(self) -> Floats:
+        """Return the stability index of the present window against the reference (f)."""
+        return stability_index(self._expected, self._shares())
 
     def _shares(self) -> Floats:
         """Return the share of the window in each bin (bins x f)."""

@@ -1,14 +1,12 @@
-"""The learner: learns, tests before it learns, goes on from a checkpoint, falls back, and warns."""
+"""The learner: learns, tests before it learns, goes on from a checkpoint, and falls back."""
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 import pytest
 
 from models.risk.calibration import fit_blend, prior_weights
 from models.risk.detectors import Forest
-from models.risk.drift import CHECK_ROWS, SAMPLE_EVERY, WINDOW_ROWS, ErrorDrift, InputDrift
 from models.risk.features import FEATURE_INDEX
 from models.risk.learning.boosting import grow
 from models.risk.learning.checkpoint import CheckpointError, decode_plain, encode_plain
@@ -20,11 +18,6 @@ from tests.learnkit import SMALL, made_up
 
 RISK = FEATURE_INDEX["rule_risk"]
 DAY_US = 86_400_000_000
-FIRST_WINDOW = WINDOW_ROWS * SAMPLE_EVERY
-"""Transfers until inputs have something to be compared with."""
-
-NO_NOVELTY = msgspec.structs.replace(SMALL, use_novelty=False)
-"""For tests of other parts: half-space trees are slow to feed."""
 
 
 def taught(rows: int, *, seed: int, batch: int = 250) -> Learner:
@@ -164,96 +157,6 @@ def test_worse_needs_evidence():
     noise = np.random.default_rng(1).normal(0.0, 1.0, 400)
     assert not is_worse(noise, np.ones(400))
     assert is_worse(noise + 0.5, np.ones(400))
-
-
-def test_shifted_inputs_raise_an_alarm_and_a_new_reference_ends_it():
-    rng = np.random.default_rng(2)
-    watch = InputDrift(10)
-    for _ in range(3):
-        watch.observe(rng.normal(size=(4 * WINDOW_ROWS, 10)))
-    watch.hold_reference()
-    watch.observe(rng.normal(size=(4 * WINDOW_ROWS, 10)))
-    assert not watch.alarm
-    assert watch.shifted == ()
-    shift = np.zeros(10)
-    shift[3:6] = 2.0
-    watch.observe(rng.normal(size=(4 * WINDOW_ROWS, 10)) + shift)
-    assert watch.alarm
-    assert watch.shifted == (3, 4, 5)
-    watch.take_reference()
-    assert not watch.alarm
-
-
-SHIFTED = 20
-"""Features that a planted drift moves: more than a tenth of them."""
-
-
-def drifted(rows: int, *, seed: int) -> np.ndarray:
-    features, _ = made_up(rows, seed=seed)
-    features[:, :SHIFTED] += 2.0
-    return features
-
-
-def watching(rows: int) -> Learner:
-    """Return a learner that has seen inputs, never a label, and so has no trees."""
-    learner = Learner(seed=1, settings=NO_NOVELTY)
-    for start in range(0, rows, 1_000):
-        learner.observe(made_up(1_000, seed=50 + start)[0], at_us=start)
-    return learner
-
-
-def test_a_drift_before_the_first_trees_raises_the_alarm_and_a_restart_keeps_it():
-    learner = watching(FIRST_WINDOW + 4_000)
-    assert learner.health().alarms["inputs"] is False
-    half_way = Learner.restore(learner.state_bytes())
-    for each in (learner, half_way):
-        each.observe(drifted(3_000, seed=60), at_us=1)
-        assert each.health().alarms["inputs"], "a restart keeps the reference"
-    assert half_way.health() == learner.health()
-    restarted = Learner.restore(half_way.state_bytes())
-    assert restarted.health().shifted_features == learner.health().shifted_features
-    restarted.accept_inputs()
-    assert not restarted.health().alarms["inputs"]
-
-
-def test_a_young_reference_is_renewed_when_the_stream_is_twice_as_old_and_that_of_trees_is_not():
-    """Profiles that fill shift a young stream by themselves; what trees have learned from stays as it was."""
-    rng = np.random.default_rng(6)
-    for held in (False, True):
-        watch = InputDrift(10)
-        if held:
-            watch.hold_reference()
-        watch.observe(rng.normal(size=(FIRST_WINDOW, 10)))
-        watch.observe(rng.normal(size=(FIRST_WINDOW - 4, 10)) + 2.0)
-        assert watch.alarm
-        for _ in range(3):
-            watch.observe(rng.normal(size=(4 * CHECK_ROWS, 10)) + 2.0)
-        assert watch.alarm == held
-
-
-def test_the_watch_on_inputs_is_bounded():
-    rng = np.random.default_rng(7)
-    watch = InputDrift(10)
-    sizes = []
-    for _ in range(4):
-        watch.observe(rng.normal(size=(FIRST_WINDOW, 10)))
-        sizes.append(len(encode_plain(watch.dump())))
-    assert max(sizes) - min(sizes) < 64
-
-
-def test_missed_frauds_raise_an_alarm():
-    watch, rng = ErrorDrift(), np.random.default_rng(3)
-    watch.learn(0.9 + 0.05 * rng.random(1_000), np.ones(1_000, bool))
-    assert not any(watch.alarms.values())
-    watch.learn(0.1 + 0.05 * rng.random(300), np.ones(300, bool))
-    assert watch.alarms == {"error_fraud": True, "error_honest": False}
-
-
-def test_errors_that_become_fewer_are_no_alarm():
-    watch, rng = ErrorDrift(), np.random.default_rng(4)
-    watch.learn(0.1 + 0.05 * rng.random(1_000), np.ones(1_000, bool))
-    watch.learn(0.9 + 0.05 * rng.random(1_000), np.ones(1_000, bool))
-    assert not any(watch.alarms.values())
 
 
 def test_a_reservoir_is_a_fair_sample_that_stands_for_all():

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from models.risk.calibration import blend_logits, fit_blend, prior_weights, sigmoid
 from models.risk.columns import RULE_RISK
 from models.risk.drift import ErrorDrift, InputDrift
-from models.risk.features import FEATURE_NAMES, FEATURE_SET
+from models.risk.features import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET
 from models.risk.learning.boosting import DEFAULT_BOOSTING, BoostingSettings, grow
 from models.risk.learning.checkpoint import CheckpointError, Plain, decode_plain, encode_plain
 from models.risk.learning.history import NO_KEY, History, Keys, latest
@@ -31,6 +31,10 @@ Bools = npt.NDArray[np.bool_]
 
 DAY_US: Final = 86_400_000_000
 
+CLOCKS: Final = tuple(
+    FEATURE_INDEX[name] for name in ("payer_age", "payer_seen", "payee_age", "payee_seen", "pair_age")
+)
+"""Features that grow by themselves as long as a stream lasts; no drift."""
 
 CHECKPOINT_FORMAT: Final = 4
 COUNTERS: Final = (
@@ -107,7 +111,7 @@ class Learner:
         self._trials = MemberTrials()
         self._forest: ForestState | None = None
         self._forest_trials, self._fallbacks = trials, 0
-        self._inputs, self._errors = InputDrift(width), ErrorDrift()
+        self._inputs, self._errors = InputDrift(width, clocks=CLOCKS), ErrorDrift()
         self._panel: TrainedPanel | None = None
         self._frauds = self._honest = self._taken_back = self._observed = self._refits = 0
         self._blend = fit_blend(*self._trials.recent(), prior=self._prior())
