@@ -224,6 +224,7 @@ WORDS: Final = {
         "nothing": "无可重算：规则版本不同，且风险由名单决定",
         "partly": "档位与名单的作用未重算：规则版本不同",
         "reasons": "理由：",
+        "carries": "{text}（风险中占 {weight:.3f}）",
         "why": "各特征的作用（从强到弱）：",
         "check": "  {name}：记录 {recorded}，重算 {recomputed}",
     },
@@ -238,6 +239,7 @@ WORDS: Final = {
         "nothing": "nothing could be computed again: the rule book is another, and lists have made this risk",
         "partly": "the band and what lists do were not computed again: the rule book is another",
         "reasons": "reasons:",
+        "carries": "{text} ({weight:.3f} of the risk)",
         "why": "what each feature does, strongest first:",
         "check": "  {name}: recorded {recorded}, now {recomputed}",
     },
@@ -269,8 +271,8 @@ def as_text(told: Told, lang: str) -> str:
 
 
 def _marked(reason: Reason, lang: str) -> str:
-    """Return a reason's text after its severity, if one was recorded."""
-    text = reason.zh if lang == "zh" else reason.en
+    """Return a reason's text after its severity, if one was recorded, and before its part of the risk."""
+    text = WORDS[lang]["carries"].format(text=reason.zh if lang == "zh" else reason.en, weight=reason.weight)
     if reason.severity is None:
         return text
     zh, en = SEVERITY_NAMES[reason.severity]

@@ -45,6 +45,7 @@ LOGGED_IDS: Final = 5
 class RivalReport(msgspec.Struct, frozen=True, kw_only=True):
     """One rival beside the champion since it became one; ``loss_gap`` below 0 means the rival is better.
 
+    Labels are saved with the trainer; ``figures`` are counted since its last start.
     Of the last good panel only the latest labels are counted, as far back as it is compared.
     """
 

@@ -64,8 +64,17 @@ def test_grounds_are_told_gravest_first_with_their_severity(decided: Assessment)
         Reason("V02", 0.2, "通话中付款", "in a call", severity=Severity.SERIOUS),
     )
     one = told(msgspec.structs.replace(decided, reasons=reasons), OWN)
-    assert "理由：\n  - 【严重】通话中付款\n  - 【提示】夜间付款\n  - 旧理由" in as_text(one, "zh")
-    assert "reasons:\n  - [serious] in a call\n  - [notice] at night\n  - old ground" in as_text(one, "en")
+    zh, en = (as_text(one, lang).partition(head)[2] for lang, head in (("zh", "理由：\n"), ("en", "reasons:\n")))
+    assert zh.splitlines()[:3] == [
+        "  - 【严重】通话中付款（风险中占 0.200）",
+        "  - 【提示】夜间付款（风险中占 0.500）",
+        "  - 旧理由（风险中占 0.300）",
+    ]
+    assert en.splitlines()[:3] == [
+        "  - [serious] in a call (0.200 of the risk)",
+        "  - [notice] at night (0.500 of the risk)",
+        "  - old ground (0.300 of the risk)",
+    ]
 
 
 def test_rules_that_cannot_be_read_explain_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
