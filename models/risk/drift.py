@@ -126,7 +126,7 @@ class InputDrift:
         """Go on from a state of `dump`."""
         self._window.load(state["window"])
         self._edges, self._expected = state["edges"], state["expected"]
-        self._ageing = state.get("ageing", self._ageing)
+        self._ageing = state["ageing"]
         self.shifted = tuple(state["shifted"])
         for name in POSITIONS:
             setattr(self, f"_{name}", state[name])

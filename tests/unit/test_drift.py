@@ -7,7 +7,7 @@ import numpy as np
 
 from models.risk.drift import CHECK_ROWS, SAMPLE_EVERY, WINDOW_ROWS, ErrorDrift, InputDrift
 from models.risk.features import FEATURE_NAMES
-from models.risk.learning.checkpoint import decode_plain, encode_plain
+from models.risk.learning.checkpoint import encode_plain
 from models.risk.learning.learner import CLOCKS, Learner
 from tests.learnkit import SMALL, made_up
 
@@ -68,15 +68,6 @@ def test_a_drift_before_the_first_trees_raises_the_alarm_and_a_restart_keeps_it(
     assert not restarted.health().alarms["inputs"]
 
 
-def test_a_learner_goes_on_from_a_state_without_inputs():
-    learner = watching(FIRST_WINDOW)
-    state = decode_plain(learner.state_bytes())
-    del state["inputs"]
-    restored = Learner.restore(encode_plain(state))
-    assert restored.snapshots() == learner.snapshots()
-    assert not restored.health().alarms["inputs"]
-
-
 def test_a_young_reference_is_renewed_when_the_stream_is_twice_as_old_and_that_of_trees_is_not():
     """Profiles that fill shift a young stream by themselves; what trees have learned from stays as it was."""
     rng = np.random.default_rng(6)
@@ -126,13 +117,6 @@ def test_how_long_somebody_has_been_known_is_no_drift():
     moved[:, (*CLOCKS, 20)] += 5.0
     learner.observe(moved, at_us=1)
     assert learner.health().shifted_features == (FEATURE_NAMES[20],)
-
-
-def test_a_state_from_before_ageing_was_watched_still_serves():
-    learner = watching(FIRST_WINDOW)
-    state = decode_plain(learner.state_bytes())
-    del state["inputs"]["ageing"]
-    assert Learner.restore(encode_plain(state)).state_bytes() == learner.state_bytes()
 
 
 def test_the_watch_on_inputs_is_bounded():
