@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api.bank import Gateway
+from api.decoding import unreadable
 from api.errors import ApiError, BadRequest, FieldProblem, FrameworkError, Unavailable, Unprocessable
 from api.limits import BodyLimit
 from api.replies import document
@@ -60,12 +62,12 @@ def create_app(settings: ApiSettings, *, gateway: Gateway | None = None, clock: 
     for module in (transfers, orders, verdicts, reviews, lists, snapshots, admin, health):
         app.include_router(module.router)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    _add_handlers(app)
+    add_handlers(app)
     document(app)
     return app
 
 
-def _add_handlers(app: FastAPI) -> None:
+def add_handlers(app: FastAPI) -> None:
     """Answer every refusal as a problem; what is not foreseen stays a loud 500."""
 
     @app.exception_handler(ApiError)
@@ -83,7 +85,7 @@ def _add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(_request: Request, error: HTTPException) -> Response:
-        return FrameworkError(error.status_code, str(error.detail), error.headers or {}).response()
+        return framework_problem(error).response()
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_request: Request, _error: ClientDisconnect) -> Response:
@@ -95,11 +97,20 @@ def _add_handlers(app: FastAPI) -> None:
         return ApiError("internal", "an error of ours; it was logged").response()
 
 
+def framework_problem(error: HTTPException) -> ApiError:
+    """Return a refusal of the framework as a problem; its 400 has as cause what kept it from reading the body."""
+    if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
+        return unreadable(error.__cause__)
+    return FrameworkError(error.status_code, str(error.detail), error.headers or {})
+
+
 def validation_problem(error: RequestValidationError) -> ApiError:
     """Return pydantic's complaints as one problem; a body that is no JSON is 400, the rest 422."""
     complaints = error.errors()
-    if any(each["type"] == "json_invalid" for each in complaints):
-        return BadRequest("invalid_json", "the body is not JSON")
+    broken = next((each for each in complaints if each["type"] == "json_invalid"), None)
+    if broken is not None:
+        reason, place = broken["ctx"]["error"], broken["loc"][-1]
+        return BadRequest("invalid_json", f"the body is not JSON: {reason} (character {place})")
     fields = tuple(
         FieldProblem("".join(f"/{step}" for step in each["loc"][1:]), f"{each['msg']} (in {each['loc'][0]})")
         for each in complaints

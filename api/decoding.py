@@ -46,12 +46,23 @@ def decode(decoder: msgspec.json.Decoder[T], body: Any) -> T:
     except msgspec.ValidationError as error:
         problem = field_problem(str(error))
         raise Unprocessable("invalid_field", f"{problem.pointer}: {problem.reason}", (problem,)) from error
-    except UnicodeDecodeError as error:
-        raise BadRequest("invalid_utf8", f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
-    except msgspec.DecodeError as error:
-        raise BadRequest("invalid_json", f"the body is not JSON: {error}") from error
-    except RecursionError as error:
-        raise BadRequest("invalid_json", "the body is nested deeper than any of ours") from error
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+        raise unreadable(error) from error
+
+
+def unreadable(cause: Exception) -> BadRequest:
+    r"""Return what kept a body from being read as a problem that names the place.
+
+    >>> unreadable(UnicodeDecodeError("utf-8", b"{\xff", 1, 2, "invalid start byte")).detail
+    'the body is not UTF-8: invalid start byte at byte 1'
+    """
+    match cause:
+        case UnicodeDecodeError():
+            return BadRequest("invalid_utf8", f"the body is not UTF-8: {cause.reason} at byte {cause.start}")
+        case RecursionError():
+            return BadRequest("invalid_json", "the body is nested deeper than any of ours")
+        case _:
+            return BadRequest("invalid_json", f"the body is not JSON: {cause}")
 
 
 def field_problem(message: str) -> FieldProblem:
