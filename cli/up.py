@@ -183,9 +183,7 @@ class Run:
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while True:
             stats = self._sources.api("/v1/stats")
-            counts = stats["transfers"]
-            settled = counts["accepted"] == counts["assessed"] and not stats["outbox_open"]
-            if settled or time.monotonic() > deadline:
+            if stats["settled"] or time.monotonic() > deadline:
                 return stats
             self._supervisor.check()
             time.sleep(SETTLE_POLL_S)

@@ -218,6 +218,16 @@ def test_on_anybodys_broker_every_program_uses_the_names_of_the_run(
     assert (settings.partitions, settings.replication) == (PARTITIONS, 3)
 
 
+def test_a_run_has_settled_when_the_api_says_so_whoever_wrote_to_the_topic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_in(tmp_path, monkeypatch, as_json=True, terminal=False)
+    stats = {"transfers": {"accepted": 5, "assessed": 6}, "outbox_open": 0, "settled": True}
+    monkeypatch.setattr(run._sources, "api", lambda _path: stats)
+    monkeypatch.setattr(run._supervisor, "check", lambda: pytest.fail("it waits though all is settled"))
+    assert run._settle() == stats
+
+
 def test_a_broker_that_is_none_is_refused_at_once() -> None:
     result = CliRunner().invoke(app, ["up", "--broker", "rabbit"])
     assert result.exit_code == 2
