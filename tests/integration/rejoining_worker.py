@@ -21,19 +21,18 @@ from stream.sender import Sender
 from stream.settings import WorkerSettings
 from stream.topics import changelog_topic
 
-SETTINGS = WorkerSettings()
-
 log = structlog.get_logger(__name__)
 
 
 class HoldingSender(Sender):
     """Lets no changelog write go; the batch that is taken next does not get any further either."""
 
+    changelog: str
     under_way = False
     on_batch: Callable[[], None]
 
     def produce(self, topic: str, *args: Any) -> None:
-        if topic != changelog_topic(SETTINGS.group):
+        if topic != self.changelog:
             super().produce(topic, *args)
         elif not self.under_way:
             self.under_way = True
@@ -63,6 +62,8 @@ class RejoiningEngine(ScoringEngine):
 
 
 if __name__ == "__main__":
+    settings = WorkerSettings()
+    HoldingSender.changelog = changelog_topic(settings.group)
     stream.engine.Sender = HoldingSender  # type: ignore[misc]
     stream.app.ScoringEngine = RejoiningEngine  # type: ignore[misc]
-    sys.exit(stream.app.run_worker(SETTINGS))
+    sys.exit(stream.app.run_worker(settings))
