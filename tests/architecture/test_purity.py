@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 FORBIDDEN = {
     "time", "asyncio", "socket", "http", "urllib", "httpx", "aiohttp", "sqlalchemy", "sqlite3", "psycopg",
     "faust", "kafka", "aiokafka", "confluent_kafka", "fastapi", "subprocess", "threading", "requests",
-    "pickle", "secrets", "uuid", "os",
+    "secrets", "uuid", "os",
 }  # fmt: skip
 CLOCK_CALLS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter"}
 SEEDED = {"Random", "default_rng"}
