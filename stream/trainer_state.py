@@ -27,7 +27,7 @@ class TrainerState(msgspec.Struct, tag_field="format", tag=2):
     learner: bytes
     labels: Labels
     positions: Positions
-    contest: ContestState | None = None
+    contest: ContestState
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -58,8 +58,7 @@ def load_state(path: Path) -> Restored | None:
     try:
         state = _decode(path.read_bytes())
         learner = Learner.restore(state.learner)
-        learned = learner.panel()
-        contest = Contest(learned) if state.contest is None else Contest.load(state.contest, learned)
+        contest = Contest.load(state.contest, learner.panel())
         return Restored(learner, contest, state.labels, state.positions)
     except FileNotFoundError:
         return None
