@@ -57,6 +57,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     amount_fen: AmountFen
     occurred_us: EventTimeUs
     currency: Currency = "CNY"
+    """Carried into orders and read by nothing else: profiles and rules add every amount as if it were in CNY."""
     channel: ShortText = ""
     payer_balance_after_fen: BalanceFen | None = None
     payee_balance_after_fen: BalanceFen | None = None

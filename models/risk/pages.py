@@ -204,6 +204,9 @@ the ids of the last {ids} debits and of those of the last hour (together at most
 transfer is recognised. Counterparties beyond that live on in a Bloom filter of two generations ("known before") and
 in seven daily bitmaps ("how many this week", linear counting).
 
+Amounts and balances of every `currency` are added as if they were in CNY, and nothing converts them or warns, so a
+bank posts the equivalent in CNY ([api.md](api.md)).
+
 ## Scales
 
 | scale | meaning |

@@ -54,6 +54,23 @@ def test_a_reposted_transfer_counts_once() -> None:
     assert first.profile.outflow.count == 1
 
 
+def test_amounts_of_any_currency_count_as_cny() -> None:
+    """What docs/features.md and `Transfer.currency` tell banks: a currency moves no profile and no score."""
+
+    def seen(currency: str) -> tuple[AccountProfile, Assessment]:
+        scorer, profile = Scorer(), EMPTY_PROFILE
+        for hour in range(3):
+            told = pay("a", "b", 9_000, at_us=NOON_US + hour * HOUR_US, currency=currency if hour else "CNY")
+            profile = scorer.debit(profile, told).profile
+        return profile, assess(scorer, pay("c", "b", 9_000, currency=currency))
+
+    (yuan_profile, yuan), (dollar_profile, dollar) = seen("CNY"), seen("USD")
+    assert dollar_profile == yuan_profile
+    assert dollar_profile.outflow.fen == 2_700_000
+    assert dollar.transfer.currency == "USD"
+    assert msgspec.structs.replace(dollar, transfer=yuan.transfer) == yuan
+
+
 def test_a_late_transfer_is_flagged_scored_and_in_no_window() -> None:
     scorer = Scorer()
     now = scorer.debit(EMPTY_PROFILE, pay("a", "b", 100)).profile
