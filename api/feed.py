@@ -18,10 +18,9 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from sqlalchemy.exc import DBAPIError
 
-from api.feedsink import FeedSink, Poison, poison_of
+from api.feedsink import FeedSink, Poison, Unstored, poison_of
 from api.producer import BrokerAway
 from api.store.database import StoreAway
-from api.store.transfers import AssessedRow
 from models import wire
 from models.risk.archive import cut
 from models.risk.assessment import Assessment
@@ -88,15 +87,13 @@ class _Buffer:
     """What was read and is not stored yet, with the offsets that storing it allows to commit."""
 
     def __init__(self) -> None:
-        self.rows: list[AssessedRow] = []
-        self.verdicts: list[Verdict] = []
-        self.snapshots: list[ModelSnapshot] = []
+        self.unstored: list[Unstored] = []
         self.poison: list[Poison] = []
         self.offsets: dict[tuple[str, int], int] = {}
         self.since_s = 0.0
 
     def __len__(self) -> int:
-        return len(self.rows) + len(self.verdicts) + len(self.snapshots) + len(self.poison)
+        return len(self.unstored) + len(self.poison)
 
 
 class Feed:
@@ -184,10 +181,8 @@ class Feed:
             record = self._decode(message)
             if isinstance(record, Assessment):
                 found.append((record, message))
-            elif isinstance(record, Verdict):
-                self._buffer.verdicts.append(record)
             elif record is not None:
-                self._buffer.snapshots.append(record)
+                self._buffer.unstored.append(Unstored(record, message))
             place = (message.topic() or "", message.partition() or 0)
             self._buffer.offsets[place] = (message.offset() or 0) + 1
         if found:
@@ -205,7 +200,7 @@ class Feed:
                 self._act([each])
             return
         self._sink.trace(rows, [message.headers() for _, message in found])
-        self._buffer.rows += rows
+        self._buffer.unstored += [Unstored(row, message) for row, (_, message) in zip(rows, found, strict=True)]
 
     def _decode(self, message: Message) -> Fed | None:
         try:
@@ -221,9 +216,7 @@ class Feed:
         buffer, self._buffer = self._buffer, _Buffer()
         if not buffer.offsets:
             return
-        poison = buffer.poison + self._patiently(
-            lambda: self._sink.store(buffer.rows, buffer.verdicts, buffer.snapshots)
-        )
+        poison = buffer.poison + self._patiently(lambda: self._sink.store(buffer.unstored))
         if poison:
             self._patiently(lambda: self._sink.quarantine(poison))
         offsets = [TopicPartition(topic, number, offset) for (topic, number), offset in buffer.offsets.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
@@ -24,7 +24,7 @@ from api.waiters import DecisionView, Waiters
 from models.control.brake import Brake
 from models.risk.assessment import Assessment, Band
 from models.risk.lot import Lot
-from models.wire import ModelSnapshot, Topic, Verdict, archive_key, dead_letter, encode
+from models.wire import ModelSnapshot, Topic, Verdict, dead_letter, encode
 from telemetry import metrics
 from telemetry.clock import wall_us
 from telemetry.tracing import Headers, logged, trace_of
@@ -35,7 +35,7 @@ QUARANTINE_TIMEOUT_S: Final = 15.0
 
 
 class Poison(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that cannot be read, or an assessment that the database refuses (then its offset is -1)."""
+    """A record that cannot be read or acted on, or that the database refuses; with its place at the broker."""
 
     topic: str
     partition: int
@@ -49,24 +49,11 @@ class Poison(msgspec.Struct, frozen=True, kw_only=True):
 Storable = AssessedRow | Verdict | ModelSnapshot
 
 
-def _unstorable(record: Storable, detail: str) -> Poison:
-    topic: Topic
-    key: str
-    if isinstance(record, AssessedRow):
-        topic, key, value = Topic.ASSESSMENTS, record.assessment.transfer.payee, record.body
-    elif isinstance(record, Verdict):
-        topic, key, value = Topic.VERDICTS, record.transfer_id, encode(record)
-    else:
-        topic, key, value = Topic.SNAPSHOTS, archive_key(record.detector, record.version), encode(record)
-    return Poison(
-        topic=topic.value,
-        partition=-1,
-        offset=-1,
-        key=key.encode(),
-        value=value,
-        reason="unstorable",
-        detail=detail,
-    )
+class Unstored(NamedTuple):
+    """What is to be stored, and the message in which it came."""
+
+    record: Storable
+    message: Message
 
 
 def poison_of(message: Message, reason: str, detail: str) -> Poison:
@@ -129,23 +116,23 @@ class FeedSink:
                     )
         self._traces.assessed((row.assessment.stages, each) for row, each in zip(rows, headers, strict=True))
 
-    def store(
-        self, rows: Sequence[AssessedRow], labels: Sequence[Verdict], panels: Sequence[ModelSnapshot] = ()
-    ) -> list[Poison]:
-        """Store assessments, verdicts and snapshots in one transaction; return what cannot be stored.
-
-        Raise `StoreAway`.
-        """
+    def store(self, unstored: Sequence[Unstored]) -> list[Poison]:
+        """Store records in one transaction; return what cannot be stored. Raise `StoreAway`."""
         try:
-            self._commit(rows, labels, panels)
+            self._commit([each.record for each in unstored])
         except DBAPIError as error:
             log.error("a group of records cannot be stored as a whole", error=str(error.orig))
-            each_alone: list[Storable] = [*rows, *labels, *panels]
-            singly = [self._store_one(each) for each in each_alone]
+            # A verdict finds the accounts it is about in the row of its transfer.
+            assessments_first = sorted(unstored, key=lambda each: not isinstance(each.record, AssessedRow))
+            singly = [self._store_one(each) for each in assessments_first]
             return [poison for poison in singly if poison is not None]
         return []
 
-    def _commit(self, rows: Sequence[AssessedRow], labels: Sequence[Verdict], panels: Sequence[ModelSnapshot]) -> None:
+    def _commit(self, records: Sequence[Storable]) -> None:
+        rows = [each for each in records if isinstance(each, AssessedRow)]
+        labels = [each for each in records if isinstance(each, Verdict)]
+        panels = [each for each in records if isinstance(each, ModelSnapshot)]
+
         def work(desk: Desk) -> list[Verdict]:
             desk.effects.tally.transfers += len(rows)
             transfers.record_assessments(desk.connection, rows, desk.wall_us)
@@ -158,15 +145,12 @@ class FeedSink:
         for each in self._transactor.run_now(work, Priority.BULK):
             metrics.VERDICTS.labels(each.label, each.source).inc()
 
-    def _store_one(self, record: Storable) -> Poison | None:
+    def _store_one(self, unstored: Unstored) -> Poison | None:
         """Store one record; return it as poison if the database refuses it for its content."""
-        rows = [record] if isinstance(record, AssessedRow) else []
-        labels = [record] if isinstance(record, Verdict) else []
-        panels = [record] if isinstance(record, ModelSnapshot) else []
         try:
-            self._commit(rows, labels, panels)
+            self._commit([unstored.record])
         except DBAPIError as error:
-            return _unstorable(record, str(error.orig))
+            return poison_of(unstored.message, "unstorable", str(error.orig))
         return None
 
     def quarantine(self, poison: Sequence[Poison]) -> None:

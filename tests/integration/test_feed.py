@@ -18,7 +18,7 @@ from api.store.database import StoreAway
 from models.risk.assessment import Band, Reason, StageTimes
 from models.risk.snapshot import Snapshot, digest_of
 from models.signing import sign_snapshot
-from models.wire import ModelSnapshot, Topic, Verdict, VerdictLabel, archive_key, decode_dead_letter, encode
+from models.wire import DeadLetter, ModelSnapshot, Topic, Verdict, VerdictLabel, archive_key, decode_dead_letter, encode
 from stream.broker import EmbeddedBroker
 from telemetry.clock import ManualClock
 from telemetry.tracing import Trace, record_header
@@ -76,6 +76,19 @@ POISON = [
 ]
 
 
+async def letter_of(api: Api, topic: Topic, value: bytes) -> DeadLetter:
+    """Return the dead letter of the record with these bytes; see that it names the record's place on its topic."""
+
+    def about_it(found: list[Any]) -> list[DeadLetter]:
+        return [letter for letter in (decode_dead_letter(each.value()) for each in found) if letter.value == value]
+
+    (letter,) = about_it(await api.topics.collect(Topic.DEAD_LETTERS, lambda found: bool(about_it(found))))
+    (message,) = [each for each in await api.topics.read_all(topic) if each.value() == value]
+    place = (message.topic(), message.partition(), message.offset(), message.key())
+    assert (letter.topic, letter.partition, letter.offset, letter.key) == place
+    return letter
+
+
 async def test_poison_goes_to_dead_letters_and_what_follows_is_read(api: Api) -> None:
     for number, (topic, value) in enumerate(POISON):
         api.topics.put(topic, f"poison-{number}", value)
@@ -120,14 +133,7 @@ async def test_what_the_database_refuses_is_quarantined_alone(api: Api, monkeypa
     monkeypatch.setattr(transfers, "_values", refused)
     api.topics.assess(strange, healthy)
     await stored(api, healthy.transfer.transfer_id)
-    key = strange.transfer.payee.encode()
-    value = encode(strange)
-
-    def there(found: list[Any]) -> bool:
-        return any(each.key() == key and decode_dead_letter(each.value()).value == value for each in found)
-
-    found = await api.topics.collect(Topic.DEAD_LETTERS, there)
-    assert there(found)
+    assert (await letter_of(api, Topic.ASSESSMENTS, encode(strange))).reason == "unstorable"
 
 
 async def test_a_verdict_the_database_refuses_is_quarantined_too(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,15 +145,14 @@ async def test_a_verdict_the_database_refuses_is_quarantined_too(api: Api, monke
         return real(connection, verdict, by)
 
     monkeypatch.setattr(verdicts, "record_verdict", refused)
-    for name in ("strange", "usual"):
-        verdict = Verdict(
-            transfer_id=name, label=VerdictLabel.FRAUD, source="bank", decided_us=1, features=(), feature_set="f1"
-        )
-        api.topics.put(Topic.VERDICTS, name, verdict)
+    sent = {
+        name: with_field(msgspec.structs.replace(VERDICT, transfer_id=name), "news", b'"of a later release"')
+        for name in ("strange", "usual")
+    }
+    for name, value in sent.items():
+        api.topics.put(Topic.VERDICTS, name, value)
     await until(lambda: api.runtime.database.read(lambda c: verdicts.of_transfer(c, "usual")))
-    found = await api.topics.collect(Topic.DEAD_LETTERS, lambda found: b"strange" in {each.key() for each in found})
-    (letter,) = [decode_dead_letter(each.value()) for each in found if each.key() == b"strange"]
-    assert (letter.topic, letter.reason) == (Topic.VERDICTS, "unstorable")
+    assert (await letter_of(api, Topic.VERDICTS, sent["strange"])).reason == "unstorable"
 
 
 async def test_a_database_that_is_away_is_waited_for_and_nothing_is_skipped(
