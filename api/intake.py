@@ -114,8 +114,7 @@ class Intake:
 
     async def _post(self, own: dict[str, _Posted]) -> dict[str, Outcome]:
         now = wall_us()
-        rows = [Registration(key, each.digest, now) for key, each in own.items()]
-        registered = await self._registry.register(rows)
+        registered = await self._registry.register([_registration(each, now) for each in own.values()])
         to_send = [key for key in own if registered[key].standing in (Standing.NEW, Standing.UNCONFIRMED)]
         try:
             flags = await self._producer.send([_record(own[key], registered[key]) for key in to_send])
@@ -129,6 +128,17 @@ class Intake:
 def _posted(transfer: TransferRecord, trace: Trace) -> _Posted:
     value = encode(transfer)
     return _Posted(transfer, value, digest_of(value), trace)
+
+
+def _registration(posted: _Posted, now_wall_us: int) -> Registration:
+    transfer = posted.transfer
+    return Registration(
+        transfer_id=transfer.transfer_id,
+        digest=posted.digest,
+        accepted_wall_us=now_wall_us,
+        payer_bank=transfer.payer_bank,
+        payee_bank=transfer.payee_bank,
+    )
 
 
 def _record(posted: _Posted, registered: Registered) -> Record:

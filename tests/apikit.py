@@ -19,6 +19,7 @@ from api.auth import hash_key
 from api.bank import Gateway, NoAnswer, Trouble
 from api.runtime import Runtime
 from api.settings import ApiSettings
+from api.store.transfers import Registration
 from models.control.messages import AppliedControl, BankCommand, BankFeedback, CommandKind, ControlKind, ResultCode
 from models.money.types import Transfer
 from models.risk.assessment import Assessment, Band, Reason, StageTimes
@@ -162,6 +163,11 @@ def transfer(**changes: Any) -> Transfer:
         "occurred_us": wall_us(),
     }
     return Transfer(**(values | changes))
+
+
+def registration(transfer_id: str, **changes: Any) -> Registration:
+    values: dict[str, Any] = {"digest": b"d", "accepted_wall_us": 1, "payer_bank": "icbc", "payee_bank": "ccb"}
+    return Registration(transfer_id=transfer_id, **(values | changes))
 
 
 def assessed(subject: Transfer, band: Band = Band.STOP, **changes: Any) -> Assessment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -37,6 +37,8 @@ router = APIRouter(prefix="/v1", tags=["transfers"])
 MAX_WAIT_MS: Final = 5_000
 """Longest wait for a decision that may be asked for."""
 
+FOREIGN: Final = "the transfer does not concern this bank"
+PARTIES_UNKNOWN: Final = "whom the transfer concerns was not kept when it was posted; its assessment will tell"
 
 WAIT_PARAMETER: Final = {
     "parameters": [
@@ -210,36 +212,36 @@ def _batch_answer(items: list[BatchItem | PostedTransfer], outcomes: list[Outcom
     return reply(BatchResult(results=results, **counts), 202)
 
 
+class _Found(NamedTuple):
+    """What is known of a transfer, and the banks that may read it; none where an old registry did not keep them."""
+
+    view: TransferView
+    parties: tuple[str, ...]
+
+
 @router.get("/transfers/{transfer_id}", responses=answers(TransferView, "What is known of the transfer."))
 async def get_transfer(request: Request, transfer_id: TransferPath, caller: Caller) -> Response:
     """Return a transfer's assessment, orders and verdicts. A bank sees the transfers it is a party to."""
     runtime = runtime_of(request)
     confirmed = runtime.registry.will_note(transfer_id)  # before the database is asked: in between it may be noted
-    view = await runtime.database.read(lambda connection: _view(connection, transfer_id, confirmed=confirmed))
-    if view is None:
+    found = await runtime.database.read(lambda connection: _find(connection, transfer_id, confirmed=confirmed))
+    if found is None:
         raise NotFound("unknown_transfer", f"there is no transfer {transfer_id}")
-    parties = () if view.assessment is None else _banks(view)
-    if not caller.roles and view.assessment is not None and not caller.is_party(*parties):
-        raise Forbidden("not_a_party", "the transfer does not concern this bank")
-    return reply(view)
+    if not caller.roles and not caller.is_party(*found.parties):
+        raise Forbidden("not_a_party", FOREIGN if found.parties else PARTIES_UNKNOWN)
+    return reply(found.view)
 
 
-def _banks(view: TransferView) -> tuple[str, ...]:
-    return () if view.assessment is None else (view.assessment.transfer.payer_bank, view.assessment.transfer.payee_bank)
-
-
-def _view(connection: Connection, transfer_id: str, *, confirmed: bool) -> TransferView | None:
+def _find(connection: Connection, transfer_id: str, *, confirmed: bool) -> _Found | None:
     row = transfers.find_assessment(connection, transfer_id)
     if row is None:
         known = transfers.find_accepted(connection, transfer_id)
-        if known is None:
-            return None
-        status = "accepted" if confirmed or known.confirmed_wall_us else "unconfirmed"
-        return TransferView(transfer_id=transfer_id, status=status)
-    return TransferView(
+        return None if known is None else _registered(known, confirmed=confirmed)
+    assessment = decode_assessment(row.body)
+    view = TransferView(
         transfer_id=transfer_id,
         status="assessed",
-        assessment=decode_assessment(row.body),
+        assessment=assessment,
         action=row.action,
         why=row.why,
         order_ids=[order.order_id for order in orders.of_transfer(connection, transfer_id)],
@@ -247,3 +249,11 @@ def _view(connection: Connection, transfer_id: str, *, confirmed: bool) -> Trans
             {"label": each.label, "source": each.source} for each in verdicts.of_transfer(connection, transfer_id)
         ],
     )
+    return _Found(view, (assessment.transfer.payer_bank, assessment.transfer.payee_bank))
+
+
+def _registered(row: Any, *, confirmed: bool) -> _Found:
+    """Return what the registry alone knows of a transfer."""
+    status = "accepted" if confirmed or row.confirmed_wall_us else "unconfirmed"
+    parties = () if row.payer_bank is None else (row.payer_bank, row.payee_bank)
+    return _Found(TransferView(transfer_id=row.transfer_id, status=status), parties)

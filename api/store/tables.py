@@ -41,8 +41,11 @@ accepted = Table(
     Column("digest", LargeBinary, nullable=False),
     _us("accepted_wall_us"),
     _us("confirmed_wall_us"),
+    Column("payer_bank", String(12)),
+    Column("payee_bank", String(12)),
 )
-"""Registry of posted transfers: ``digest`` of the content, and when the broker confirmed it (0: not yet)."""
+"""Registry of posted transfers: ``digest`` of the content, when the broker confirmed it (0: not yet), and the
+parties' banks (NULL in rows of a release that did not keep them)."""
 
 assessments = Table(
     "assessments",

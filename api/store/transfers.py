@@ -28,12 +28,14 @@ class Standing(StrEnum):
     CONFLICT = "conflict"
 
 
-class Registration(msgspec.Struct, frozen=True):
-    """A transfer to register: its id, the digest of its content, wall time of acceptance."""
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """A transfer to register: its id, the digest of its content, wall time of acceptance, the parties' banks."""
 
     transfer_id: str
     digest: bytes
     accepted_wall_us: int
+    payer_bank: str
+    payee_bank: str
 
 
 class Registered(msgspec.Struct, frozen=True):

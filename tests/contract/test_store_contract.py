@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from prometheus_client import REGISTRY
@@ -17,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from api.store import audit, lists, orders, outbox, publications, transfers
 from api.store import database as database_module
 from api.store.database import Database, Priority, StoreAway
-from api.store.migrate import upgrade
+from api.store.migrate import config_for, upgrade
 from api.store.tables import metadata
 from api.store.transfers import AssessedRow, Registration, Standing
 from models.control.commands import command_of
@@ -29,13 +30,13 @@ from models.control.states import OrderEvent, OrderKind, OrderState
 from models.money.types import AccountId
 from models.risk.assessment import Band, ListLevel
 from models.wire import ControlEntry, Topic
-from tests.apikit import assessed, transfer
+from tests.apikit import assessed, registration, transfer
 from tests.controlkit import T0, act, order
 from tests.pgkit import PostgresServer
 
 
 def rows(*ids: str, content: bytes = b"x") -> list[Registration]:
-    return [Registration(each, content, 100) for each in ids]
+    return [registration(each, digest=content, accepted_wall_us=100) for each in ids]
 
 
 async def test_migrations_make_exactly_the_tables(database: Database) -> None:
@@ -44,6 +45,21 @@ async def test_migrations_make_exactly_the_tables(database: Database) -> None:
 
     upgrade(database.engine)
     assert await database.read(compare) == []
+
+
+async def test_what_was_registered_before_parties_were_kept_stays_without(database: Database) -> None:
+    def back(connection: Connection) -> None:
+        command.downgrade(config_for(connection), "0003")
+        connection.execute(text("INSERT INTO accepted (transfer_id, digest) VALUES ('old', :digest)"), {"digest": b"x"})
+
+    await database.write(back)
+    upgrade(database.engine)
+    again = await database.write(lambda c: transfers.register(c, rows("old", "new")))
+    assert [again[each].standing for each in ("old", "new")] == [Standing.UNCONFIRMED, Standing.NEW]
+    for name, parties in {"old": (None, None), "new": ("icbc", "ccb")}.items():
+        found = await database.read(lambda c, name=name: transfers.find_accepted(c, name))
+        assert (found.payer_bank, found.payee_bank) == parties
+    await test_migrations_make_exactly_the_tables(database)
 
 
 class TestRegistry:

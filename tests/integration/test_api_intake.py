@@ -11,12 +11,14 @@ import httpx
 import msgspec
 import pytest
 import pytest_asyncio
+from sqlalchemy import insert
 
 from api.store.database import StoreAway
+from api.store.tables import accepted
 from models.money.types import Transfer
 from models.wire import Topic, decode_transfer
 from stream.broker import EmbeddedBroker
-from tests.apikit import JSON, Api, key_of, kill, running, settings_for, transfer, until
+from tests.apikit import JSON, Api, assessed, key_of, kill, running, settings_for, transfer, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -299,8 +301,38 @@ async def test_bank_sees_its_own_transfers_only(api: Api) -> None:
     subject = body()
     await api.post("/v1/transfers", subject, who="icbc")
     path = f"/v1/transfers/{subject['transfer_id']}"
-    assert (await api.get(path, who="icbc"))["status"] == "accepted"
+    for who in ("icbc", "ccb", "house", "ann"):
+        assert (await api.get(path, who=who))["status"] == "accepted"
+    foreign = body(payer_bank="ccb", payee_bank="abc")
+    await api.post("/v1/transfers:batch", {"transfers": [foreign]}, who="ccb")
+    path = f"/v1/transfers/{foreign['transfer_id']}"
+    assert (await api.get(path, who="ccb"))["status"] == "accepted"
+    unassessed = await api.get(path, who="icbc")
+    api.topics.assess(assessed(msgspec.convert(foreign, Transfer)))
+    await until(lambda: assessed_for(api, path))
+    for response in (unassessed, await api.get(path, who="icbc")):
+        assert (response.status_code, problem_of(response)["code"]) == (403, "not_a_party")
     assert (await api.get("/v1/transfers/none", who="icbc")).status_code == 404
+
+
+async def assessed_for(api: Api, path: str) -> bool:
+    return (await api.get(path))["status"] == "assessed"
+
+
+async def test_whom_an_old_registry_did_not_keep_as_party_reads_after_the_assessment(api: Api) -> None:
+    subject = transfer(transfer_id="from-before-parties")
+    path = f"/v1/transfers/{subject.transfer_id}"
+    old = insert(accepted).values(transfer_id=subject.transfer_id, digest=b"d")
+    await api.runtime.database.write(lambda connection: connection.execute(old))
+    for who in ("ann", "house"):
+        assert (await api.get(path, who=who))["status"] == "unconfirmed"
+    for who in ("icbc", "ccb"):
+        problem = problem_of(await api.get(path, who=who))
+        assert problem["code"] == "not_a_party"
+        assert "its assessment will tell" in problem["detail"]
+    api.topics.assess(assessed(subject))
+    await until(lambda: assessed_for(api, path))
+    assert (await api.get(path, who="icbc"))["status"] == "assessed"
 
 
 async def test_database_away_is_503_and_nothing_is_sent(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from api.bank import HttpGateway
 from api.store import transfers
-from api.store.transfers import AssessedRow, Registration
+from api.store.transfers import AssessedRow
 from api.verify import compare, verify
 from models.control.messages import AppliedControl, CommandKind, ControlKind
 from models.control.records import Order
@@ -22,7 +22,7 @@ from simulators.faults import FaultPlan
 from simulators.ledger import Opening
 from simulators.settings import BankSettings
 from telemetry.clock import ManualClock
-from tests.apikit import FakeBank, assessed, transfer, until
+from tests.apikit import FakeBank, assessed, registration, transfer, until
 from tests.controlkit import ANN, HOUR, T0, order
 from tests.deskkit import Station, station
 
@@ -106,7 +106,7 @@ async def test_accepted_transfers_without_an_assessment_are_found(tmp_path: Path
         row = AssessedRow(assessment=assessed(transfer(transfer_id="seen")), body=b"{}")
 
         def fill(connection: Any) -> None:
-            transfers.register(connection, [Registration(each, b"d", 1) for each in ("seen", "lost", "posted")])
+            transfers.register(connection, [registration(each) for each in ("seen", "lost", "posted")])
             transfers.confirm(connection, ["seen", "lost"], 1)
             transfers.record_assessments(connection, [row], 1)
 

@@ -20,11 +20,11 @@ from api.settings import ApiSettings
 from api.store import transfers
 from api.store.database import Database, StoreAway
 from api.store.migrate import upgrade
-from api.store.transfers import Registration, Standing
+from api.store.transfers import Standing
 from api.waiters import DecisionView, Waiters
 from models.risk.assessment import Band
 from telemetry.clock import ManualClock, ScaledClock
-from tests.apikit import keys_json, settings_for
+from tests.apikit import keys_json, registration, settings_for
 from tests.controlkit import T0
 
 
@@ -147,7 +147,7 @@ class TestGroupCommit:
         real = transfers.register
         monkeypatch.setattr(transfers, "register", lambda c, rows: sizes.append(len(rows)) or real(c, rows))
         registry = Registry(database)
-        rows = [[Registration(f"t{n}", b"d", 1)] for n in range(50)]
+        rows = [[registration(f"t{n}")] for n in range(50)]
         answers = await asyncio.gather(*(registry.register(each) for each in rows))
         assert sum(sizes) == 50
         assert len(sizes) < 5
@@ -156,9 +156,9 @@ class TestGroupCommit:
 
     async def test_a_confirmation_is_seen_by_whoever_registers_next(self, database: Database) -> None:
         registry = Registry(database)
-        await registry.register([Registration("t", b"d", 1)])
+        await registry.register([registration("t")])
         registry.confirm(["t"])
-        again = await registry.register([Registration("t", b"d", 1)])
+        again = await registry.register([registration("t")])
         assert again["t"].standing is Standing.CONFIRMED
         registry.confirm(["t"])
         await registry.drain()
@@ -168,17 +168,17 @@ class TestGroupCommit:
         self, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         registry = Registry(database)
-        await registry.register([Registration("t", b"d", 1)])
+        await registry.register([registration("t")])
 
         async def away(_work: object) -> object:
             raise StoreAway("away")
 
         registry.confirm(["t"])
         monkeypatch.setattr(database, "write", away)
-        posts = [registry.register([Registration(f"u{n}", b"d", 1)]) for n in range(3)]
+        posts = [registry.register([registration(f"u{n}")]) for n in range(3)]
         assert all(isinstance(each, StoreAway) for each in await asyncio.gather(*posts, return_exceptions=True))
         monkeypatch.undo()
-        again = await registry.register([Registration("t", b"d", 1)])
+        again = await registry.register([registration("t")])
         assert again["t"].standing is Standing.CONFIRMED
         database.stop()
 
