@@ -100,6 +100,7 @@ class Desk:
         self.now_us = now_us
         self.wall_us = wall_us
         self.effects = Effects(tally=Tally(now_us))
+        self._alone = False
 
     # --- making and changing orders
 
@@ -163,18 +164,25 @@ class Desk:
             self.connection, at_us=self.now_us, actor=actor.name, action=action, subject=subject, detail=detail
         )
 
+    def exclude_others(self) -> None:
+        """Wait until no other replica is between this call and its commit; then none is until this one commits.
+
+        A topic keeps the last record of a key. So whoever makes one reads what it says only after this call: else
+        the record that is written last lacks what another replica says.
+        """
+        if not self._alone:
+            audit.lock(self.connection)
+            self._alone = True
+
     def publish(self, topic: Topic, key: str, record: msgspec.Struct) -> None:
-        """Put a record among those that wait for their topic."""
+        """Put a record among those that wait for their topic, behind all that others have committed."""
+        self.exclude_others()
         publications.publish(self.connection, topic, key, record, self.wall_us)
         self.effects.published = True
 
     def publish_control(self, account: AccountId) -> None:
-        """Tell workers and trainer the list level, the strongest control, doubt and proven fraud of an account.
-
-        The topic keeps the last record of an account, so the facts are read where no other replica is between
-        reading and committing: else the record that is written last lacks what the other one says.
-        """
-        audit.lock(self.connection)
+        """Tell workers and trainer the list level, the strongest control, doubt and proven fraud of an account."""
+        self.exclude_others()
         known = orders.on_account(self.connection, *split_account_id(account))
         present = [each for each in known if is_present(each)]
         strongest = max(present, key=lambda each: (_STRENGTH[each.control], each.expire_us), default=None)

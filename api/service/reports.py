@@ -142,6 +142,7 @@ def take_verdict(desk: Desk, verdict: Verdict) -> bool:
 
     Where it took the place of one that counts more, that one is put on the topic again.
     """
+    desk.exclude_others()
     if not verdicts.record_verdict(desk.connection, verdict, "topic"):
         return False
     known = transfers.find_assessment(desk.connection, verdict.transfer_id)
@@ -181,6 +182,7 @@ def label(desk: Desk, assessment: Assessment, verdict: VerdictLabel, source: str
     if source == VerdictSource.SAMPLE and samples.rate_of(desk.connection, transfer.transfer_id) is None:
         raise GuardFailed("not_drawn", "the transfer was not drawn by lot; say it as analyst")
     record = _verdict(desk, assessment, verdict, source, at_us=at_us)
+    desk.exclude_others()
     cleared = any(
         each.label == VerdictLabel.HONEST for each in verdicts.of_transfer(desk.connection, transfer.transfer_id)
     )

@@ -21,14 +21,17 @@ class Publication(msgspec.Struct, frozen=True):
 
 
 def publish(connection: Connection, topic: Topic, key: str, record: msgspec.Struct, wall_us: int) -> None:
-    """Put a record among those that wait for their topic."""
+    """Put a record among those that wait for their topic.
+
+    Its number is drawn now: the order of numbers is that of commits if no other replica may publish until this commits.
+    """
     connection.execute(
         publications.insert().values(topic=topic.value, key=key.encode(), value=encode(record), created_wall_us=wall_us)
     )
 
 
 def unpublished(connection: Connection, limit: int) -> list[Publication]:
-    """Return records that wait, in the order they were made."""
+    """Return records that wait, in the order in which they were committed."""
     columns = (publications.c.id, publications.c.topic, publications.c.key, publications.c.value)
     statement = select(*columns).order_by(publications.c.id).limit(limit)
     return [Publication(*row) for row in connection.execute(statement)]

@@ -1,7 +1,11 @@
-"""What the desk says of an account on `controls`: every fact of it in one record, each with its own end."""
+"""What the desk says on `controls` and `verdicts`: all that is known in one record, and the last one stays."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +13,24 @@ import pytest
 from sqlalchemy import Connection, text
 
 from api.service.desk import Desk
-from api.service.reports import take_verdict
+from api.service.reports import label, take_verdict
 from api.store import lists, publications, transfers
-from api.store.database import StoreAway
+from api.store.database import Database, StoreAway
 from api.store.transfers import AssessedRow
 from models.control.messages import ControlKind
 from models.money.types import LATEST_US, AccountId
 from models.risk.assessment import Assessment, ListLevel, Reason
-from models.wire import ControlEntry, Topic, Verdict, VerdictLabel, decode_control, encode
-from tests.apikit import FakeBank, assessed, transfer
+from models.wire import (
+    ControlEntry,
+    Topic,
+    Verdict,
+    VerdictLabel,
+    VerdictSource,
+    decode_control,
+    decode_verdict,
+    encode,
+)
+from tests.apikit import WAIT_S, FakeBank, assessed, transfer
 from tests.controlkit import ANN, HOUR, T0
 from tests.deskkit import Station, station
 from tests.pgkit import PostgresServer
@@ -58,8 +71,15 @@ async def test_a_listing_and_the_strongest_control_stand_beside_each_other(tmp_p
         assert (entry.level, entry.doubted_until_us) == (ListLevel.BLACK, LATEST_US)
 
 
+@pytest.fixture
+def url() -> Iterator[str]:
+    server = PostgresServer()
+    yield server.new_database()
+    server.remove()
+
+
 @pytest.mark.postgres
-async def test_what_two_replicas_learn_of_an_account_at_once_is_in_the_record_that_stays() -> None:
+async def test_what_two_replicas_learn_of_an_account_at_once_is_in_the_record_that_stays(url: str) -> None:
     found = suspicious()
     account = found.transfer.payee
     verdict = Verdict(
@@ -77,21 +97,94 @@ async def test_what_two_replicas_learn_of_an_account_at_once_is_in_the_record_th
         at.note("list.approved", account, ANN, {})
         at.publish_control(account)
 
-    server = PostgresServer()
-    try:
-        url = server.new_database()
-        async with station(url, dispatch=False) as one, station(url, dispatch=False) as two:
-            row = AssessedRow(assessment=found, body=encode(found))
-            await one.database.write(lambda c: transfers.record_assessments(c, [row], 1))
+    async with station(url, dispatch=False) as one, station(url, dispatch=False) as two:
+        row = AssessedRow(assessment=found, body=encode(found))
+        await one.database.write(lambda c: transfers.record_assessments(c, [row], 1))
 
-            def judge_while_the_other_lists_it(at: Desk) -> Any:
-                assert take_verdict(at, verdict)
-                with pytest.raises(StoreAway, match="lock"):
-                    two.transactor.run_now(list_it)
+        def judge_while_the_other_lists_it(at: Desk) -> Any:
+            assert take_verdict(at, verdict)
+            with pytest.raises(StoreAway, match="lock"):
+                two.transactor.run_now(list_it)
 
-            await one.run(judge_while_the_other_lists_it)
-            await two.run(list_it)
-            entry = await latest(one, account)
-    finally:
-        server.remove()
+        await one.run(judge_while_the_other_lists_it)
+        await two.run(list_it)
+        entry = await latest(one, account)
     assert (entry.level, entry.proven_received) == (ListLevel.BLACK, 1)
+
+
+def wait_for_a_blocked_session(database: Database) -> None:
+    blocked = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    deadline_s = time.monotonic() + WAIT_S
+    while database.read_now(lambda c: c.execute(blocked).first()) is None:
+        assert time.monotonic() < deadline_s, "nobody waits"
+        time.sleep(0.01)
+
+
+async def take_at_once(
+    one: Station, two: Station, first: Callable[[Desk], bool], second: Callable[[Desk], bool]
+) -> list[bool]:
+    """Let a replica begin a transaction and go on with it once the other one's has to wait; return what both said."""
+    begun = threading.Event()
+
+    def begin(at: Desk) -> bool:
+        at.note("transfer.look", "t-1", ANN, {})
+        begun.set()
+        wait_for_a_blocked_session(one.database)
+        return first(at)
+
+    def follow(at: Desk) -> bool:
+        assert begun.wait(WAIT_S)
+        return second(at)
+
+    return list(await asyncio.gather(one.run(begin), two.run(follow)))
+
+
+async def labels_for_the_topic(desk: Station) -> list[str]:
+    waiting = await desk.database.read(lambda c: publications.unpublished(c, 1_000))
+    return [decode_verdict(each.value).label for each in waiting if each.topic == Topic.VERDICTS]
+
+
+@pytest.mark.postgres
+async def test_a_verdict_that_counts_less_is_not_put_behind_one_that_another_replica_takes_at_once(url: str) -> None:
+    found = suspicious()
+    async with station(url, dispatch=False) as one, station(url, dispatch=False) as two:
+        row = AssessedRow(assessment=found, body=encode(found))
+        await one.database.write(lambda c: transfers.record_assessments(c, [row], 1))
+
+        def clear(at: Desk) -> bool:
+            return label(at, found, VerdictLabel.HONEST, VerdictSource.ANALYST, ANN, at_us=T0)
+
+        def report(at: Desk) -> bool:
+            return label(at, found, VerdictLabel.FRAUD, VerdictSource.VICTIM_REPORT, ANN, at_us=T0)
+
+        assert await take_at_once(one, two, clear, report) == [True, True]
+        assert await labels_for_the_topic(one) == ["honest"]
+
+
+@pytest.mark.postgres
+async def test_what_a_bank_said_earlier_does_not_replace_what_another_replica_takes_at_once(url: str) -> None:
+    def said(label_told: VerdictLabel, at_us: int) -> Callable[[Desk], bool]:
+        verdict = Verdict(
+            transfer_id="t-1", label=label_told, source="bank", decided_us=at_us, features=(), feature_set=""
+        )
+        return lambda at: take_verdict(at, verdict)
+
+    later, earlier = said(VerdictLabel.HONEST, T0 + 1), said(VerdictLabel.FRAUD, T0)
+    async with station(url, dispatch=False) as one, station(url, dispatch=False) as two:
+        assert await take_at_once(one, two, later, earlier) == [True, False]
+
+
+@pytest.mark.postgres
+async def test_the_numbers_of_records_are_in_the_order_of_commits(url: str) -> None:
+    def tell(at: Desk) -> None:
+        at.connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
+        at.publish(Topic.CONTROLS, "ccb/1", ControlEntry(account=AccountId("ccb/1"), updated_us=1))
+
+    async with station(url, dispatch=False) as one, station(url, dispatch=False) as two:
+
+        def tell_while_the_other_tells(at: Desk) -> None:
+            tell(at)
+            with pytest.raises(StoreAway, match="lock"):
+                two.transactor.run_now(tell)
+
+        await one.run(tell_while_the_other_tells)
