@@ -20,7 +20,7 @@ from api.guarded import GuardedGateway
 from api.intake import Intake
 from api.producer import TopicProducer
 from api.registry import Registry
-from api.relay import Relay
+from api.relay import Relay, turn_of
 from api.screening import decision_of
 from api.service import braking
 from api.service.desk import DeskRules, Effects
@@ -85,7 +85,8 @@ class Runtime:
             seed=settings.seed,
         )
         self.dispatcher = Dispatcher(self.gateway, self.transactor, retry)
-        self.relay = Relay(self.database, self.producer)
+        turn = turn_of(self.database, settings.instance, settings.confirm_timeout_s)
+        self.relay = Relay(self.database, self.producer, turn)
         self.timers = Timers(self.gateway, self.transactor, every_s=settings.timer_ms / 1000)
         self.gauges = Gauges(self.database, self.transactor, self.brake, self.banks)
         self.feed: Feed | None = None

@@ -133,7 +133,7 @@ class Database:
             with self._reader_engine.connect() as connection:
                 result = work(connection)
         except DBAPIError as error:
-            raise _as_away(error, self._read_away) from error
+            raise _told(as_away(error), self._read_away) from error
         self._read_away.set(0)
         return result
 
@@ -152,23 +152,26 @@ class Database:
             self._write_away.set(0)
             committed(result)
         except DBAPIError as error:
-            future.set_exception(_as_away(error, self._write_away))
+            future.set_exception(_told(as_away(error), self._write_away))
         except BaseException as error:  # noqa: BLE001 - the caller's error is the caller's to handle
             future.set_exception(error)
         else:
             future.set_result(result)
 
 
-def _as_away(error: DBAPIError, told: Gauge) -> Exception:
-    """Return `StoreAway` for a database that is away, and tell so, else the error itself: a bug must stay a bug."""
+def as_away(error: DBAPIError) -> Exception:
+    """Return `StoreAway` for a database that is away, else the error itself: a bug must stay a bug."""
     if isinstance(error.orig, sqlite3.Error):
         away = getattr(error.orig, "sqlite_errorcode", 0) & PRIMARY_CODE in SQLITE_AWAY
     else:
         away = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
-    if not away:
-        return error
-    told.set(1)
-    return StoreAway(str(error.orig))
+    return StoreAway(str(error.orig)) if away else error
+
+
+def _told(error: Exception, away: Gauge) -> Exception:
+    if isinstance(error, StoreAway):
+        away.set(1)
+    return error
 
 
 def _normal(url: str) -> str:

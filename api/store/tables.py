@@ -131,6 +131,14 @@ publications = Table(
 )
 """Records for topics (``controls``, ``verdicts``), committed with the state they follow from, removed once sent."""
 
+relay_holder = Table(
+    "relay_holder",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("instance", String(64), nullable=False, server_default=""),
+)
+"""One row: the replica that may have records under way to their topics; empty if none has (PostgreSQL)."""
+
 verdicts = Table(
     "verdicts",
     metadata,
