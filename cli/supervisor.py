@@ -1,9 +1,10 @@
 """Runs several programs as one: in order, watched, and stopped together.
 
 A program is ready when it has written its ready file. A program that dies is
-named with its last lines. Only programs that ask for it by their exit code
-(workers are crash-only, see ``stream/exitcodes.py``) are started again, and
-each restart is reported.
+named with its last lines, and all are stopped. Only programs that are
+crash-only (workers and the trainer) are started again: when they ask for it by
+their exit code (``stream/exitcodes.py``), and some times when a signal killed
+them. Each restart is reported.
 """
 
 from __future__ import annotations
@@ -26,15 +27,18 @@ STOP_GRACE_S: Final = 7.0
 
 POLL_S: Final = 0.05
 LAST_LINES: Final = 15
+LAST_LINES_OF_RESTARTED: Final = 3
 MAX_RESTARTS: Final = 20
+MAX_RESTARTS_KILLED: Final = 3
 PR_SET_PDEATHSIG: Final = 1
 
 
 class ProgramDied(Exception):
     """A program ended although nobody stopped it."""
 
-    def __init__(self, name: str, code: int | None, tail: str) -> None:
-        super().__init__(f"{name} died with exit code {code}; its last lines:\n{tail}")
+    def __init__(self, name: str, code: int, tail: str) -> None:
+        how = f"was killed by {signal_name(code)}" if code < 0 else f"died with exit code {code}"
+        super().__init__(f"{name} {how}; everything is stopped now. Its last lines:\n{tail}")
         self.name = name
 
 
@@ -53,6 +57,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     env: Mapping[str, str] = {}
     ready_timeout_s: float = 60.0
     restart_codes: frozenset[int] = frozenset()
+    restarts_killed: bool = False
+    """Whether it is started again when a signal killed it."""
     metrics_url: str = ""
     module: str = "cli.main"
     foundation: bool = False
@@ -67,6 +73,7 @@ class Running:
         self.log = folder / f"{program.name}.log"
         self.ready_file = folder / f"{program.name}.ready"
         self.restarts = 0
+        self.kills = 0
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -86,14 +93,37 @@ class Running:
     def restart(self) -> None:
         """Start the program again in the same log."""
         self.restarts += 1
+        self.kills += self.process.returncode < 0
         self.process = self._start()
 
-    def tail(self) -> str:
+    def revival(self, code: int) -> str | None:
+        """Return in words that it is started again after it ended with ``code``; ``None`` if it is not."""
+        name = self.program.name
+        if code in self.program.restart_codes and self.restarts < MAX_RESTARTS:
+            return f"{name} ended by exit code {code} (crash-only) and was started again"
+        if code < 0 and self.program.restarts_killed and self.kills < MAX_RESTARTS_KILLED:
+            which = f"{self.kills + 1} of {MAX_RESTARTS_KILLED}"
+            return f"{name} was killed by {signal_name(code)}; starting it again ({which})"
+        return None
+
+    def tail(self, most: int = LAST_LINES) -> str:
         """Return the last lines of the log."""
         with contextlib.suppress(FileNotFoundError):
             lines = self.log.read_text(errors="replace").splitlines()
-            return "\n".join(f"    {line[:500]}" for line in lines[-LAST_LINES:])
+            return "\n".join(f"    {line[:500]}" for line in lines[-most:])
         return "    (no output)"
+
+
+def signal_name(code: int) -> str:
+    """Return the signal of a negative exit code, in words.
+
+    >>> signal_name(-9)
+    'signal 9 (SIGKILL)'
+    >>> signal_name(-99)
+    'signal 99'
+    """
+    known = {each.value: f" ({each.name})" for each in signal.Signals}
+    return f"signal {-code}{known.get(-code, '')}"
 
 
 def _die_with_parent() -> None:
@@ -143,13 +173,17 @@ class Supervisor:
             code = running.process.poll()
             if code is None:
                 continue
-            name = running.program.name
-            if code in running.program.restart_codes and running.restarts < MAX_RESTARTS:
-                running.restart()
-                self._report(f"{name} ended by exit code {code} (crash-only) and was started again")
-                self._write_state()
-                continue
-            raise ProgramDied(name, code, running.tail())
+            told = running.revival(code)
+            if told is None:
+                raise ProgramDied(running.program.name, code, running.tail())
+            self._report(f"{told}\n{running.tail(LAST_LINES_OF_RESTARTED)}")
+            running.restart()
+            self._write_state()
+
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How often programs were started again, by name; those that never were are missing."""
+        return {running.program.name: running.restarts for running in self.running if running.restarts}
 
     def find(self, name: str) -> Running:
         """Return the running program of that name."""

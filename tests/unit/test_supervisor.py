@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli import supervisor as module
-from cli.supervisor import NotReady, Program, ProgramDied, Supervisor
+from cli.supervisor import NotReady, Program, ProgramDied, Running, Supervisor
 
 READY = "import os, pathlib; pathlib.Path(os.environ['SLUICE_READY_FILE']).write_text('here'); "
 
@@ -64,8 +65,52 @@ def test_only_a_crash_only_code_is_restarted_and_never_silently(programs: Superv
         programs.check()
         time.sleep(0.05)
     assert running.restarts == 1
-    assert notes == ["worker ended by exit code 66 (crash-only) and was started again"]
+    assert [note.splitlines()[0] for note in notes] == [
+        "worker ended by exit code 66 (crash-only) and was started again"
+    ]
     programs.stop()
+
+
+WAITS = READY + "import sys, time; sys.stderr.write('my last line'); sys.stderr.flush(); time.sleep(60)"
+
+
+def kill(programs: Supervisor, name: str) -> None:
+    """Kill a program that runs, and wait until it is gone."""
+    running = programs.find(name)
+    programs.wait_ready(running)
+    running.process.send_signal(signal.SIGKILL)
+    running.process.wait(60)
+
+
+def test_a_killed_worker_is_started_again_loudly_some_times(programs: Supervisor, notes: list[str]) -> None:
+    programs.start(Program(name="worker-1", args=(WAITS,), restarts_killed=True))
+    for number in (1, 2, 3):
+        kill(programs, "worker-1")
+        programs.check()
+        told = f"worker-1 was killed by signal 9 (SIGKILL); starting it again ({number} of 3)"
+        assert notes[-1].splitlines()[:2] == [told, "    " + number * "my last line"]
+    assert programs.restarts == {"worker-1": 3}
+    kill(programs, "worker-1")
+    with pytest.raises(ProgramDied, match=r"worker-1 was killed by signal 9 \(SIGKILL\); everything is stopped now"):
+        programs.check()
+
+
+def test_restarts_that_a_program_asked_for_are_not_counted_as_kills(programs: Supervisor) -> None:
+    ends = READY + "import sys; sys.exit(66)"
+    program = Program(name="worker", args=(ends,), restart_codes=frozenset({66}), restarts_killed=True)
+    running = Running(program, programs.folder)
+    running.process.wait(60)
+    running.restart()
+    assert (running.restarts, running.kills) == (1, 0)
+    running.process.wait(60)
+
+
+def test_another_program_that_is_killed_ends_everything(programs: Supervisor, notes: list[str]) -> None:
+    programs.start(Program(name="bank", args=(WAITS,)))
+    kill(programs, "bank")
+    with pytest.raises(ProgramDied, match=r"^bank was killed by signal 9 \(SIGKILL\); .*\n.*my last line"):
+        programs.check()
+    assert notes == []
 
 
 def test_what_ignores_sigterm_is_killed(
