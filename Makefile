@@ -14,11 +14,12 @@ setup: $(VENV)/.ready ## build .venv with sluice in it
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sluice needs Python 3.11 or newer")'
+	@echo "building $(VENV): packages come from PyPI, which takes about a minute"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: setup ## everything on this machine, closed loop (SECONDS=60 ends by itself)
+demo: setup ## everything on this machine, closed loop (SECONDS=60 ends by itself; ARGS='--workers 2': see sluice up -h)
 	$(BIN)/sluice up $(SECONDS_ARG) $(ARGS)
 
 test: setup check ## every check, then every test but those of soak
@@ -37,10 +38,10 @@ format: setup ## put the code into the house's form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-kafka: setup ## a real Apache Kafka on Java 17, without Docker, until Ctrl-C
+kafka: setup ## a real Apache Kafka on Java 17, without Docker, until Ctrl-C (ARGS='--port 9092')
 	$(BIN)/sluice broker --kind kafka $(ARGS)
 
-bench: setup ## measure throughput and latency on this machine
+bench: setup ## measure throughput and latency on this machine (ARGS='--parts scorer')
 	$(BIN)/sluice bench $(ARGS)
 
 clean: ## remove what the targets above made

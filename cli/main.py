@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.folders import KEPT_RUNS
+
 app = typer.Typer(
     name="sluice",
     help="Sluice (水闸): scores transfers as they happen and stops stolen money at the bank.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -19,10 +24,40 @@ app = typer.Typer(
 SETTINGS_NOTE = "Settings come from SLUICE_* variables; docs/settings.md lists them."
 
 
-@app.command()
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sluice {version('sluice')}")
+        raise typer.Exit
+
+
+@app.callback()
+def sluice(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Take what stands before the command."""
+
+
+def _finite(number: float | None) -> float | None:
+    """Return a number that ends; raise ``BadParameter`` for infinity and what is no number."""
+    if number is not None and not isfinite(number):
+        raise typer.BadParameter(f"{number}: give a finite number")
+    return number
+
+
+@app.command(
+    epilog=f"Its folder in .run holds logs, the database, and keys of a bank and of people to try the api with "
+    f"(keys.env; where SLUICE_API_KEYS_FILE names a file of keys, people have those). The newest {KEPT_RUNS} folders "
+    "are kept, older ones are removed unless their run goes on."
+)
 def up(
-    seconds: Annotated[float | None, typer.Option(help="End by itself after so many live seconds.", min=1)] = None,
-    rate: Annotated[float, typer.Option(help="Transfers per second of the live world.", min=1)] = 150.0,
+    seconds: Annotated[
+        float | None, typer.Option(help="End by itself after so many live seconds.", min=1, callback=_finite)
+    ] = None,
+    rate: Annotated[
+        float, typer.Option(help="Transfers per second of the live world.", min=1, callback=_finite)
+    ] = 150.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end, nothing else.")] = False,
     broker: Annotated[str, typer.Option(help="embedded, kafka (Java 17), or HOST:PORT of one that runs.")] = "embedded",
     workers: Annotated[int, typer.Option(help="Scoring workers.", min=1, max=16)] = 1,
@@ -303,7 +338,12 @@ def settings() -> None:
 @app.command()
 def broker(
     kind: Annotated[str, typer.Option(help="embedded (in memory) or kafka (Java 17).")] = "embedded",
-    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.", min=0)] = 0,
+    port: Annotated[
+        int,
+        typer.Option(
+            help="With --kind kafka: port on loopback; 0 takes a free one, as the embedded one always does.", min=0
+        ),
+    ] = 0,
     ready_file: Annotated[
         Path | None, typer.Option(envvar="SLUICE_READY_FILE", help="Gets the address once the broker answers.")
     ] = None,
@@ -311,6 +351,8 @@ def broker(
     """Run a broker on loopback until it is stopped."""
     from stream.broker import run_broker
 
+    if port and kind == "embedded":
+        raise typer.BadParameter("--port goes with --kind kafka: the embedded broker takes a free port")
     sys.exit(run_broker(kind=kind, port=port, ready_file=ready_file))
 
 

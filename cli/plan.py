@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 import socket
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -20,6 +22,9 @@ PARTITIONS = 4
 BANKS = tuple(DEFAULT_BANKS.split(","))
 KAFKA_READY_S = 600.0
 """The first start of a real Kafka fetches its jars."""
+
+PEOPLE: Final[Mapping[str, tuple[str, ...]]] = {"analyst": ("analyst",), "approver": ("analyst", "approver")}
+"""Two persons and their roles, as the api names them: enough that one drafts or submits and the other approves."""
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,15 +44,18 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     reporter: str
     operator: str
     snapshot: str
+    people: dict[str, str] = {}
+    """Keys of those of `PEOPLE` that there are."""
 
     @classmethod
-    def generate(cls) -> Keys:
-        """Return fresh keys."""
+    def generate(cls, people: Iterable[str] = ()) -> Keys:
+        """Return fresh keys, some for ``people`` too."""
         return cls(
             banks={bank: secrets.token_urlsafe(24) for bank in BANKS},
             reporter=secrets.token_urlsafe(24),
             operator=secrets.token_urlsafe(24),
             snapshot=secrets.token_urlsafe(32),
+            people={name: secrets.token_urlsafe(24) for name in people},
         )
 
     def hashed(self) -> str:
@@ -57,6 +65,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         ]
         entries.append({"name": "hotline", "sha256": _digest(self.reporter), "roles": ["analyst"]})
         entries.append({"name": "supervisor", "sha256": _digest(self.operator), "roles": ["operator"]})
+        entries += [{"name": name, "sha256": _digest(key), "roles": PEOPLE[name]} for name, key in self.people.items()]
         return msgspec.json.encode(entries).decode()
 
 
@@ -115,6 +124,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return f"http://{HOST}:{self.ports.api}"
 
     @property
+    def api_metrics(self) -> str:
+        """Address of the api's metrics."""
+        return f"{self.api_url}/metrics"
+
+    @property
     def bank_url(self) -> str:
         """Base URL of the fake banks."""
         return f"http://{HOST}:{self.ports.bank}"
@@ -147,7 +161,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return Program(
             name="api",
             args=("api",),
-            metrics_url=f"{self.api_url}/metrics",
+            metrics_url=self.api_metrics,
             env={
                 "SLUICE_BROKER": broker,
                 "SLUICE_TOPIC_PREFIX": self.topic_prefix,
@@ -167,6 +181,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                 name=f"worker-{number}",
                 args=("worker",),
                 restart_codes=RESTART_CODES,
+                restarts_killed=True,
                 metrics_url=f"http://{HOST}:{port}/metrics",
                 env={"SLUICE_WORKER_ID": f"worker-{number}", **self._stream(broker, port)},
             )
@@ -179,6 +194,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             name="trainer",
             args=("trainer",),
             restart_codes=RESTART_CODES,
+            restarts_killed=True,
             metrics_url=f"http://{HOST}:{self.ports.trainer}/metrics",
             env=self._stream(broker, self.ports.trainer),
         )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
+import msgspec
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from cli.latency import WINDOW_S
-from cli.observer import Observer
 from cli.quantiles import Quantiles
 from cli.readings import Samples, WorldReading, by_label, histogram_quantiles, total
 from models.money.types import yuan_from_fen
+from telemetry.clock import ScaledClock
 
 WAITING_STATES = ("proposed", "unconfirmed")
+TURNED_DOWN_STATES = ("declined", "failed")
+SHANGHAI = timezone(timedelta(hours=8))
 
 
 def _ms(latency: Quantiles) -> str:
@@ -38,43 +43,77 @@ def _grid(rows: list[tuple[str, str]]) -> Table:
     return table
 
 
-def live_view(
-    *,
-    world: WorldReading | None,
-    observer: Observer,
-    samples: Samples,
-    recent: Samples,
-    addresses: list[tuple[str, str]],
-    notes: list[str],
-) -> RenderableType:
-    """Return the view of one moment: flow, latencies, orders, money, addresses.
+def world_time(clock: ScaledClock, now_us: int) -> str:
+    """Return the world's date, time and speed at a wall time.
 
-    ``samples`` are counted since the programs began, ``recent`` by `cli.latency.LatencyWindow`.
+    >>> world_time(ScaledClock(speed=60.0), 1_773_707_400_000_000 // 60)
+    '2026-03-17 08:30 (Shanghai), 60 x real time'
     """
-    money = world.money_fen if world else None
-    waiting = sum(total(samples, "sluice_orders", kind="protective_stop", state=state) for state in WAITING_STATES)
+    local = datetime.fromtimestamp(clock.world_us(now_us) // 1_000_000, SHANGHAI)
+    return f"{local:%Y-%m-%d %H:%M} (Shanghai), {clock.speed:.0f} x real time"
+
+
+class StopTally(msgspec.Struct, frozen=True, kw_only=True):
+    """Protective stops: ordered, of these confirmed by their bank, and of these still waiting for its answer."""
+
+    ordered: int
+    confirmed: int
+    waiting: int
+
+    @classmethod
+    def of(cls, samples: Samples) -> StopTally:
+        """Return the tally of what the api says of its orders."""
+        states = by_label(samples, "sluice_orders", "state", kind="protective_stop")
+        waiting = sum(states.get(state, 0) for state in WAITING_STATES)
+        turned_down = sum(states.get(state, 0) for state in TURNED_DOWN_STATES)
+        ordered = sum(states.values())
+        return cls(ordered=ordered, confirmed=ordered - waiting - turned_down, waiting=waiting)
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """What is shown of one moment.
+
+    ``samples`` are counted since the programs began, ``recent`` by `cli.latency.LatencyWindow`; ``assess_ms`` are of
+    the same window.
+    """
+
+    world: WorldReading | None
+    world_time: str
+    assessed: int
+    bands: dict[str, int]
+    assess_ms: Quantiles
+    samples: Samples
+    recent: Samples
+
+
+def live_view(moment: Moment, addresses: list[tuple[str, str]]) -> RenderableType:
+    """Return the view of one moment, for 24 lines of 80 signs: flow, latencies, orders, money, addresses."""
+    world, samples = moment.world, moment.samples
+    stops, accepted = StopTally.of(samples), total(samples, "sluice_transfers_accepted_total")
     flow = [
-        ("phase", f"{world.phase}, {world.local_time} in Shanghai" if world else "starting"),
-        ("transfers/s", f"{world.rate_tps:,.0f}" if world else "-"),
-        ("accepted / assessed", f"{total(samples, 'sluice_transfers_accepted_total'):,} / {observer.assessed:,}"),
-        ("decisions", "  ".join(f"{band} {count:,}" for band, count in sorted(observer.bands.items())) or "-"),
-        *latency_rows(recent, observer.recent_latency()),
-        ("stops", _by(samples, "sluice_orders", "state", kind="protective_stop")),
-        ("  waiting for the bank", f"{waiting:,}"),
+        ("phase", f"{world.phase}, {world.rate_tps:,.0f} transfers/s" if world else "starting"),
+        ("world time", moment.world_time),
+        ("accepted / assessed", f"{accepted:,} / {moment.assessed:,}"),
+        ("bands of risk", "  ".join(f"{band} {count:,}" for band, count in sorted(moment.bands.items())) or "-"),
+        *latency_rows(moment.recent, moment.assess_ms),
+        ("stops ordered / confirmed", f"{stops.ordered:,} / {stops.confirmed:,} by the bank"),
+        ("  waiting for the bank", f"{stops.waiting:,}"),
         ("freezes", _by(samples, "sluice_orders", "state", kind="freeze")),
+        *(_money_rows(world) if world else []),
     ]
-    if world and money:
-        flow += [
-            ("victims' money stolen", f"{_money(money.stolen, 0)} yuan, {world.cases} cases"),
-            ("  stopped", f"[green]{_money(money.stopped, money.stolen)}[/]"),
-            ("  cashed out", f"[red]{_money(money.cashed_out, money.stolen)}[/]"),
-            ("  still moving", _money(money.in_flight, money.stolen)),
-            ("false stops", f"{world.false_stops} ({world.stops.in_history} of them in the history)"),
-            ("  live, per 10,000 customers and day", f"{world.false_stops_per_10k_day:.1f}"),
-        ]
-    parts: list[RenderableType] = [Panel(_grid(flow), title="Sluice 水闸", border_style="cyan"), _grid(addresses)]
-    parts += [Text(note, style="yellow") for note in notes[-5:]]
-    return Group(*parts)
+    return Group(Panel(_grid(flow), title="Sluice 水闸", border_style="cyan"), _grid(addresses))
+
+
+def _money_rows(world: WorldReading) -> list[tuple[str, str]]:
+    money = world.money_fen
+    return [
+        ("victims' money stolen", f"{_money(money.stolen, 0)} yuan, {world.cases} cases"),
+        ("  stopped", f"[green]{_money(money.stopped, money.stolen)}[/]"),
+        ("  cashed out", f"[red]{_money(money.cashed_out, money.stolen)}[/]"),
+        ("  still moving", _money(money.in_flight, money.stolen)),
+        ("false stops", f"{world.false_stops} ({world.stops.in_history} of them in the history)"),
+        ("  per 10,000 people and day", f"{world.false_stops_per_10k_day:.1f}, live phase only"),
+    ]
 
 
 def latency_rows(recent: Samples, assessed: Quantiles) -> list[tuple[str, str]]:
@@ -88,13 +127,17 @@ def latency_rows(recent: Samples, assessed: Quantiles) -> list[tuple[str, str]]:
     ]
 
 
-def plain_line(world: WorldReading | None, observer: Observer) -> str:
+def plain_line(moment: Moment) -> str:
     """Return one line of progress for an output that is no terminal."""
+    world = moment.world
     if world is None:
         return "waiting for the world"
-    latency, money = observer.recent_latency(), world.money_fen
+    money, stops = world.money_fen, StopTally.of(moment.samples)
+    confirmed = histogram_quantiles(moment.recent, "sluice_stop_confirm_latency_seconds")
     return (
-        f"{world.live_s:5.0f} s  {world.rate_tps:6.0f} transfers/s  assessed {observer.assessed:,}  "
-        f"stop {observer.bands['stop']:,}  {_ms(latency)}  stolen {yuan_from_fen(money.stolen)}  "
-        f"stopped {yuan_from_fen(money.stopped)}  cashed out {yuan_from_fen(money.cashed_out)} yuan"
+        f"{world.live_s:5.0f} s  {moment.world_time}  {world.rate_tps:6.0f} transfers/s  assessed {moment.assessed:,} "
+        f"in {_ms(moment.assess_ms)}  stop band {moment.bands.get('stop', 0):,}  "
+        f"stops ordered {stops.ordered:,}, confirmed by the bank {stops.confirmed:,} in {_ms(confirmed)}  "
+        f"yuan stolen {yuan_from_fen(money.stolen)}, stopped {yuan_from_fen(money.stopped)}, "
+        f"cashed out {yuan_from_fen(money.cashed_out)}"
     )

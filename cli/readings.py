@@ -41,7 +41,6 @@ class WorldReading(msgspec.Struct, frozen=True):
     """The part of ``GET /world`` that the supervisor shows."""
 
     phase: str
-    local_time: str
     live_s: float
     rate_tps: float
     simulated_days: float

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -15,25 +14,36 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
+from cli.folders import NoFolder, RunFolder
 from cli.guest import NAME_PREFIX, BrokerUnfit, Guest
+from cli.keysfile import first_call, write_keys
 from cli.latency import LatencyWindow, Pages, grown
 from cli.observer import Observer
-from cli.plan import Keys, Plan, free_ports
-from cli.progress import live_view, plain_line
+from cli.plan import PEOPLE, Keys, Plan, free_ports
+from cli.progress import Moment, live_view, plain_line, world_time
 from cli.readings import Sources, by_label, histogram_quantiles, merge, total
 from cli.summary import FalseStops, Latencies, Orders, Summary, TransferCounts, summary_table
 from cli.supervisor import NotReady, ProgramDied, Supervisor
 from cli.verify import find_breaches
 from simulators.settings import WorldSettings
 from simulators.tempo import derive_clock
-from telemetry.clock import format_clock, wall_us
+from telemetry.clock import format_clock, parse_clock, wall_us
 
 REFRESH_S = 0.5
 QUIET_REFRESH_S = 0.25
 PLAIN_REFRESH_S = 5.0
 SETTLE_TIMEOUT_S = 30.0
+SETTLE_AFTER_RESTART_S = 120.0
+"""The group has to notice that a worker died, and another to make up for what came meanwhile."""
+
 SETTLE_POLL_S = 0.2
+CONFIRMATION_LAG_S = 0.2
+"""The api stores that the broker confirmed a transfer some 50 ms late, when it may be assessed already."""
+
 BY_HAND = "not checked: stopped by hand while transfers were under way"
+KEYS_FILE_VARIABLE = "SLUICE_API_KEYS_FILE"
+"""Names a file of keys for the api; people then have the keys of that file and no others."""
+
 EXIT_DIED = 1
 EXIT_NOT_RECONCILED = 3
 
@@ -56,9 +66,11 @@ class Run:
     def __init__(self, options: UpOptions, console: Console) -> None:
         self._options = options
         self._console = console
-        self._notes: list[str] = []
-        self._plan = _plan(options)
-        self._supervisor = Supervisor(self._plan.folder, self._note)
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        self._folder = RunFolder(name)
+        self._plan = _plan(options, name, self._folder)
+        self._clock = parse_clock(self._plan.clock)
+        self._supervisor = Supervisor(self._plan.folder, self._tell)
         self._sources = Sources(
             api_url=self._plan.api_url,
             bank_url=self._plan.bank_url,
@@ -88,20 +100,12 @@ class Run:
                 self._observer.stop()
             self._supervisor.stop()
             self._sources.close()
+            self._folder.close()
             if self._guest is not None and (left := self._guest.move_out()):
                 self._tell(left)
 
-    @property
-    def _shows_live(self) -> bool:
-        """Whether a view that changes in place shows notes and addresses; otherwise each is a line of its own."""
-        return self._console.is_terminal and not self._options.as_json
-
-    def _note(self, text: str) -> None:
-        self._notes.append(text)
-        if not self._shows_live:
-            self._tell(text)
-
     def _tell(self, text: str) -> None:
+        """Print a line that stays, above what a live view shows."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _start(self) -> Observer:
@@ -124,9 +128,9 @@ class Run:
         supervisor.start(plan.world())
         self._live_pages = self._pages()
         observer.live_from_us = wall_us()
-        if not self._shows_live:
-            for name, address in self._addresses():
-                self._tell(f"{name}: {address}")
+        keys = write_keys(plan.folder, plan.keys, plan.api_url)
+        for name, address in [*self._addresses(), ("keys", str(keys)), ("try", first_call(keys))]:
+            self._tell(f"{name}: {address}")
         return observer
 
     def _say(self, text: str) -> None:
@@ -138,24 +142,31 @@ class Run:
             while self._going_on(QUIET_REFRESH_S):
                 pass
             return
+        window = LatencyWindow(time.monotonic(), self._live_pages)
         if not self._console.is_terminal:
             while self._going_on(PLAIN_REFRESH_S):
-                self._console.print(plain_line(self._sources.world(), observer), highlight=False, soft_wrap=True)
+                self._tell(plain_line(self._moment(observer, window)))
             return
-        window = LatencyWindow(time.monotonic(), self._live_pages)
+        addresses = [("API docs", self._docs), ("logs and keys", str(self._plan.folder))]
         with Live(console=self._console, refresh_per_second=4) as live:
             while self._going_on(REFRESH_S):
-                pages = self._pages()
-                live.update(
-                    live_view(
-                        world=self._sources.world(),
-                        observer=observer,
-                        samples=merge(pages.values()),
-                        recent=window.note(time.monotonic(), pages),
-                        addresses=self._addresses(),
-                        notes=self._notes,
-                    )
-                )
+                live.update(live_view(self._moment(observer, window), addresses))
+
+    def _moment(self, observer: Observer, window: LatencyWindow) -> Moment:
+        assessed, bands = (
+            observer.assessed,
+            dict(observer.bands),
+        )  # read first, or they could be ahead of what is accepted
+        pages = self._pages()
+        return Moment(
+            world=self._sources.world(),
+            world_time=world_time(self._clock, wall_us()),
+            assessed=assessed,
+            bands=bands,
+            assess_ms=observer.recent_latency(),
+            samples=merge(pages.values()),
+            recent=window.note(time.monotonic(), pages),
+        )
 
     def _going_on(self, pause_s: float) -> bool:
         time.sleep(pause_s)
@@ -169,8 +180,12 @@ class Run:
         pages = {url: self._sources.samples(url) for url in urls if url}
         return {url: page for url, page in pages.items() if page}
 
+    @property
+    def _docs(self) -> str:
+        return f"{self._plan.api_url}/docs"
+
     def _addresses(self) -> list[tuple[str, str]]:
-        pages = [("API docs", f"{self._plan.api_url}/docs")]
+        pages = [("API docs", self._docs)]
         pages += [
             (f"{running.program.name} metrics", running.program.metrics_url)
             for running in self._supervisor.running
@@ -180,24 +195,33 @@ class Run:
 
     def _settle(self) -> Any:
         """Wait (bounded) until what was accepted is assessed and every bank has answered; return the statistics."""
-        deadline = time.monotonic() + SETTLE_TIMEOUT_S
+        began = time.monotonic()
         while True:
             stats = self._sources.api("/v1/stats")
-            if stats["settled"] or time.monotonic() > deadline:
+            patience_s = SETTLE_AFTER_RESTART_S if self._supervisor.restarts else SETTLE_TIMEOUT_S
+            if stats["settled"] or time.monotonic() - began > patience_s:
                 return stats
             self._supervisor.check()
             time.sleep(SETTLE_POLL_S)
 
+    def _stats_by_hand(self) -> Any:
+        """Return the statistics, with what was assessed a moment earlier: never more than was accepted."""
+        assessed = self._sources.api("/v1/stats")["transfers"]["assessed"]
+        time.sleep(CONFIRMATION_LAG_S)
+        stats = self._sources.api("/v1/stats")
+        stats["transfers"]["assessed"] = assessed
+        return stats
+
     def _sum_up(self, observer: Observer) -> Summary:
         by_hand = self._by_hand  # nobody who presses Ctrl-C waits until the banks have answered
-        stats = self._sources.api("/v1/stats") if by_hand else self._settle()
+        stats = self._stats_by_hand() if by_hand else self._settle()
         breaches = [BY_HAND] if by_hand else find_breaches(self._sources)
         if stats["outbox_open"] and not by_hand:
             breaches.append(f"{stats['outbox_open']} commands have no answer of their bank")
         world = self._sources.world()
         if world is None:
             raise NotReady("world", 0.0, self._supervisor.find("world").tail())
-        pages, running = self._pages(), self._supervisor.running
+        pages = self._pages()
         samples, live = merge(pages.values()), grown(self._live_pages, pages)
         return Summary(
             broker=self._options.broker,
@@ -224,23 +248,23 @@ class Run:
             false_stops_per_10k_day=world.false_stops_per_10k_day,
             customers=world.customers,
             simulated_days=world.simulated_days,
-            restarts={each.program.name: each.restarts for each in running if each.restarts},
+            restarts=self._supervisor.restarts,
             reconciled=not breaches,
             breaches=breaches,
             stopped_by_hand=by_hand,
         )
 
 
-def _plan(options: UpOptions) -> Plan:
+def _plan(options: UpOptions, name: str, folder: RunFolder) -> Plan:
     settings = WorldSettings(
         seed=options.seed, customers=options.customers, rate_tps=options.rate_tps, seconds=options.seconds
     )
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    people = () if os.environ.get(KEYS_FILE_VARIABLE) else PEOPLE
     return Plan(
-        folder=Path(".run") / f"up-{name}",
+        folder=folder.path,
         guest_name=f"{NAME_PREFIX}{name}" if ":" in options.broker else "",
         ports=free_ports(options.workers),
-        keys=Keys.generate(),
+        keys=Keys.generate(people),
         clock=format_clock(derive_clock(settings, wall_us())),
         seed=options.seed,
         customers=options.customers,
@@ -257,10 +281,9 @@ def run_up(options: UpOptions) -> int:
     """Run everything and print the summary; return 0 if all of it reconciles."""
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(stderr=options.as_json)
-    run = Run(options, console)
     try:
-        summary = run.execute()
-    except (BrokerUnfit, ProgramDied, NotReady) as error:
+        summary = Run(options, console).execute()
+    except (NoFolder, BrokerUnfit, ProgramDied, NotReady) as error:
         console.print(str(error), style="bold red", markup=False, highlight=False, soft_wrap=True)
         return EXIT_DIED
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -46,7 +47,7 @@ POISONED = tuple(topic for topic in Topic if topic is not Topic.DEAD_LETTERS)
 class Up:
     """A ``sluice up`` in a process of its own, in a folder of its own."""
 
-    def __init__(self, folder: Path, *arguments: str, as_json: bool = True) -> None:
+    def __init__(self, folder: Path, *arguments: str, as_json: bool = True, **variables: str) -> None:
         self._folder = folder
         form = ["--json"] if as_json else []
         self.process = subprocess.Popen(
@@ -58,6 +59,7 @@ class Up:
                 "PYTHONPATH": str(ROOT),
                 "SLUICE_WORLD_HISTORY_TRANSFERS": "4000",
                 "SLUICE_WORLD_CASES_PER_10K_DAY": "2500",
+                **variables,
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -191,6 +193,65 @@ def test_interrupted_it_stops_all_programs(folder: Path) -> None:
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+def test_a_killed_worker_is_started_again_and_everything_reconciles(folder: Path) -> None:
+    hasty = {"SLUICE_SESSION_TIMEOUT_S": "10", "SLUICE_CONFIRM_TIMEOUT_S": "8"}
+    up = Up(folder, "--seconds", str(2 * SECONDS), "--workers", "2", **hasty)
+    up.wait_for("world")
+    before = up.programs()
+    os.kill(before["worker-1"]["pid"], signal.SIGKILL)
+    out, errors = up.output()
+    summary = json.loads(out)
+    assert "worker-1 was killed by signal 9 (SIGKILL); starting it again (1 of 3)" in errors
+    check_summary(summary)
+    assert summary["restarts"]["worker-1"] >= 1
+    after = up.programs()
+    assert after["worker-1"]["pid"] != before["worker-1"]["pid"]
+    pids = {each["pid"] for programs in (before, after) for each in programs.values()}
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_what_the_readme_has_people_try_works_as_written(folder: Path) -> None:
+    require(bool(shutil.which("curl") and shutil.which("bash")), "curl and bash")
+    section = (ROOT / "README.md").read_text().partition("## Touch it")[2]
+    script = section.partition("```sh\n")[2].partition("```")[0]
+    up = Up(folder)
+    up.wait_for("world")
+    keys = wait_for_file(folder / ".run" / "latest" / "keys.env")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    shell = subprocess.run(
+        ["bash", "-ec", script.replace("source .venv/bin/activate && ", "")],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    up.process.terminate()
+    told = up.process.communicate(timeout=WAIT_S)[1]
+    assert shell.returncode == 0, shell.stdout + shell.stderr
+    assert '"status":"assessed"' in shell.stdout
+    assert '"state":"draft"' in shell.stdout
+    assert '"act":"submit"' in shell.stdout
+    assert '"act":"approve:county"' in shell.stdout
+    assert "urn:sluice:problem" not in shell.stdout
+    assert "exactly the same risk" in shell.stdout
+    assert shell.stdout.rstrip().endswith("everything reconciles")
+    secrets = [line.partition("=")[2] for line in keys.splitlines() if "_KEY=" in line]
+    assert len(secrets) == 5
+    assert not [secret for secret in secrets if secret in told]
+    assert "source .run/up-" in told
+
+
+def wait_for_file(path: Path) -> str:
+    """Wait until a file is there; return what it holds."""
+    deadline = time.monotonic() + WAIT_S
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return path.read_text()
+
+
 def test_a_program_that_dies_is_named_and_ends_the_rest(folder: Path) -> None:
     up = Up(folder)
     up.wait_for("world")
@@ -198,5 +259,5 @@ def test_a_program_that_dies_is_named_and_ends_the_rest(folder: Path) -> None:
     os.kill(programs["bank"]["pid"], 9)
     _out, errors = up.process.communicate(timeout=WAIT_S)
     assert up.process.returncode == 1
-    assert "bank died with exit code -9" in errors
+    assert "bank was killed by signal 9 (SIGKILL); everything is stopped now" in errors
     assert not [each for each in programs.values() if Path(f"/proc/{each['pid']}").exists()]

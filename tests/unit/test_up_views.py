@@ -13,14 +13,16 @@ from confluent_kafka import Producer
 from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
+from cli import up as module
+from cli.latency import LatencyWindow
 from cli.main import app
 from cli.observer import Observer
 from cli.plan import PARTITIONS
-from cli.progress import latency_rows, live_view
+from cli.progress import Moment, latency_rows, live_view, plain_line
 from cli.quantiles import Quantiles
 from cli.readings import Money, StopCounts, WorldReading, parse_samples
 from cli.summary import FalseStops, Latencies, Orders, Summary, TransferCounts, summary_table
-from cli.up import Run, UpOptions
+from cli.up import Run, UpOptions, run_up
 from models.risk.assessment import StageTimes
 from models.wire import Topic
 from stream.broker import EmbeddedBroker
@@ -86,7 +88,6 @@ def summary(**changes: Any) -> Summary:
 def world() -> WorldReading:
     return WorldReading(
         phase="live",
-        local_time="08:31",
         live_s=1.0,
         rate_tps=150.0,
         simulated_days=0.1,
@@ -97,6 +98,59 @@ def world() -> WorldReading:
         false_stops_per_10k_day=14.6,
         stops=STOPS,
     )
+
+
+ORDERS = """
+# TYPE sluice_orders gauge
+sluice_orders{bank="xihe",kind="protective_stop",state="applied"} 274
+sluice_orders{bank="beishan",kind="protective_stop",state="released"} 3
+sluice_orders{bank="xihe",kind="protective_stop",state="unconfirmed"} 2
+sluice_orders{bank="xihe",kind="protective_stop",state="declined"} 1
+sluice_orders{bank="xihe",kind="freeze",state="draft"} 12345
+sluice_orders{bank="xihe",kind="freeze",state="effective_deficient"} 12
+# TYPE sluice_transfers_accepted_total counter
+sluice_transfers_accepted_total 1234567
+"""
+WORLD_TIME = "2026-03-17 08:31 (Shanghai), 1260 x real time"
+
+
+def moment(**changes: Any) -> Moment:
+    values: dict[str, Any] = {
+        "world": world(),
+        "world_time": WORLD_TIME,
+        "assessed": 1_234_560,
+        "bands": {"allow": 1_230_000, "stop": 1_065, "watch": 12_345},
+        "assess_ms": Quantiles(p50=1234.5, p99=12345.6, p999=12345.6),
+        "samples": parse_samples(ORDERS),
+        "recent": parse_samples(HISTOGRAM.format(name="sluice_stop_confirm_latency_seconds", labels='bank="xihe",')),
+    }
+    return Moment(**(values | changes))
+
+
+def test_a_plain_line_tells_stops_at_the_bank_from_the_band_and_names_the_worlds_time() -> None:
+    line = plain_line(moment())
+    assert WORLD_TIME in line
+    assert "stop band 1,065" in line
+    assert "stops ordered 280, confirmed by the bank 277 in p50    5.0 ms" in line
+    assert "\n" not in line
+
+
+def test_the_live_view_tells_stops_at_the_bank_from_the_band_and_names_the_worlds_time() -> None:
+    text = shown(live_view(moment(), []))
+    assert WORLD_TIME in line_of(text, "world time")
+    assert "stop 1,065" in line_of(text, "bands of risk")
+    assert "280 / 277 by the bank" in line_of(text, "stops ordered / confirmed")
+    assert "2" in line_of(text, "waiting for the bank")
+
+
+def test_the_live_view_fits_a_small_terminal_addresses_and_all() -> None:
+    rich = msgspec.structs.replace(world(), money_fen=Money(stolen=123_456_789_00, stopped=123_456_789_00))
+    console = Console(file=StringIO(), width=80)
+    addresses = [("API docs", "http://127.0.0.1:12345/docs"), ("logs and keys", ".run/up-20261126-135345-1234567")]
+    console.print(live_view(moment(world=rich), addresses))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) <= 24
+    assert addresses[-1][1] in lines[-1]
 
 
 def test_the_summary_keeps_its_contract() -> None:
@@ -133,9 +187,8 @@ def test_the_live_view_names_one_window_for_every_stage() -> None:
 
 
 def test_without_a_stop_in_the_window_its_stages_are_empty_whatever_was_counted_before() -> None:
-    observer = Observer("127.0.0.1:1")
     before = parse_samples(HISTOGRAM.format(name="sluice_stop_sent_latency_seconds", labels=""))
-    text = shown(live_view(world=world(), observer=observer, samples=before, recent={}, addresses=[], notes=[]))
+    text = shown(live_view(moment(samples=before), []))
     assert line_of(text, "assessed -> stop sent").rstrip(" │").endswith("-")
     assert "5 (3 of them in the history)" in line_of(text, "false stops")
 
@@ -187,15 +240,33 @@ def run_in(folder: Path, monkeypatch: pytest.MonkeyPatch, *, as_json: bool, term
     return Run(UpOptions(**(options | changes)), Console(file=StringIO(), force_terminal=terminal, width=40))
 
 
-@pytest.mark.parametrize(("as_json", "terminal", "lines"), [(False, False, 1), (True, True, 1), (False, True, 0)])
-def test_a_note_is_a_line_of_its_own_unless_a_live_view_shows_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool, terminal: bool, lines: int
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_is_told_is_a_line_that_stays_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
 ) -> None:
-    run = run_in(tmp_path, monkeypatch, as_json=as_json, terminal=terminal)
-    run._note("worker-1 [ended] with code 75 and is started again, which is told in one line")
+    run = run_in(tmp_path, monkeypatch, as_json=False, terminal=terminal)
+    run._tell("worker-1 [ended] with code 75 and is started again, which is told in one line")
     told = run._console.file.getvalue()  # type: ignore[attr-defined]
-    assert told.count("\n") == lines
-    assert ("worker-1 [ended]" in told) is bool(lines)
+    assert told.count("\n") == 1
+    assert "worker-1 [ended]" in told
+
+
+def test_a_run_that_restarted_a_worker_waits_longer_for_what_is_not_assessed_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_in(tmp_path, monkeypatch, as_json=True, terminal=False)
+    restarts: dict[str, int] = {}
+    now_s = iter(range(0, 10_000, 10))
+    monkeypatch.setattr(type(run._supervisor), "restarts", restarts)
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(now_s))
+    monkeypatch.setattr(module.time, "sleep", lambda _s: None)
+    asked: list[str] = []
+    monkeypatch.setattr(run._sources, "api", lambda path: asked.append(path) or {"settled": False})
+    run._settle()
+    without = len(asked)
+    restarts["worker-1"] = 1
+    run._settle()
+    assert len(asked) - without > without
 
 
 def test_on_its_own_broker_a_run_uses_the_plain_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +289,36 @@ def test_on_anybodys_broker_every_program_uses_the_names_of_the_run(
     assert (settings.partitions, settings.replication) == (PARTITIONS, 3)
 
 
+def test_workers_and_trainer_alone_are_started_again_when_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = run_in(tmp_path, monkeypatch, as_json=True, terminal=False, workers=2)._plan
+    programs = [*plan.workers("b:1"), plan.trainer("b:1"), plan.api("b:1"), plan.bank(), plan.world()]
+    names = {program.name for program in [*programs, plan.broker("embedded")] if program.restarts_killed}
+    assert names == {"worker-1", "worker-2", "trainer"}
+
+
+def test_what_is_assessed_is_never_read_after_what_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, observer = run_in(tmp_path, monkeypatch, as_json=True, terminal=False), Observer("127.0.0.1:1")
+    observer.assessed = 5
+
+    def pages() -> dict[str, Any]:
+        observer.assessed += 3
+        return {}
+
+    monkeypatch.setattr(run, "_pages", pages)
+    monkeypatch.setattr(run._sources, "world", lambda: None)
+    assert run._moment(observer, LatencyWindow(0.0, {})).assessed == 5
+
+
+def test_stopped_by_hand_never_more_is_assessed_than_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_in(tmp_path, monkeypatch, as_json=True, terminal=False)
+    counts = {"accepted": 100, "assessed": 110}
+    monkeypatch.setattr(run._sources, "api", lambda _path: {"transfers": dict(counts)})
+    monkeypatch.setattr(module.time, "sleep", lambda _s: counts.update(accepted=130, assessed=140))
+    assert run._stats_by_hand() == {"transfers": {"accepted": 130, "assessed": 110}}
+
+
 def test_a_run_has_settled_when_the_api_says_so_whoever_wrote_to_the_topic(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,7 +329,34 @@ def test_a_run_has_settled_when_the_api_says_so_whoever_wrote_to_the_topic(
     assert run._settle() == stats
 
 
-def test_a_broker_that_is_none_is_refused_at_once() -> None:
-    result = CliRunner().invoke(app, ["up", "--broker", "rabbit"])
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["up", "--broker", "rabbit"], "embedded, kafka or HOST:PORT"),
+        (["up", "--seconds", "inf"], "give a finite number"),
+        (["up", "--rate", "inf"], "give a finite number"),
+        (["broker", "--port", "9092"], "goes with --kind kafka"),
+    ],
+)
+def test_what_cannot_run_is_refused_at_once(arguments: list[str], why: str) -> None:
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert "embedded, kafka or HOST:PORT" in result.output
+    assert why in result.output
+
+
+def test_where_no_folder_can_be_made_one_line_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".run").write_text("a file is in the way")
+    options = UpOptions(seconds=1.0, rate_tps=1.0, as_json=True, broker="embedded", workers=1, customers=100, seed=1)
+    monkeypatch.setattr(module.signal, "signal", lambda *_: None)
+    assert run_up(options) == 1
+    out, errors = capsys.readouterr()
+    assert (out, errors.count("\n")) == ("", 1)
+    assert "in a folder in which you may write" in errors
+
+
+def test_the_version_and_short_help_are_told() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output.startswith("sluice 0.")
+    assert "newest 5" in " ".join(CliRunner().invoke(app, ["up", "-h"]).output.split())
