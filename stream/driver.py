@@ -15,8 +15,14 @@ from concurrent.futures import CancelledError
 from typing import Any, Final, NamedTuple, cast
 
 import faust
-from aiokafka.consumer.group_coordinator import OffsetCommitRequest
-from aiokafka.errors import GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError, for_code
+from aiokafka.consumer.group_coordinator import OffsetCommitRequest, SyncGroupRequest
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    InvalidRequestError,
+    NotCoordinatorForGroupError,
+    RebalanceInProgressError,
+    for_code,
+)
 from aiokafka.protocol.commit import OffsetFetchRequest
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.streams import Stream
@@ -38,6 +44,9 @@ SWITCH_INTERVAL_S: Final = 0.0005
 """How long Python lets the fetching thread wait for the working one, and the reverse."""
 
 HEARTBEATS_PER_SESSION: Final = 6
+LEADER_PAUSE_S: Final = 0.1
+"""How long a group's leader lets the others ask for their partitions first."""
+
 REBALANCE_TIMEOUT_S: Final = 20.0
 REQUEST_TIMEOUT_S: Final = 30.0
 STREAM_BUFFER: Final = 64
@@ -72,6 +81,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         await super().on_start()
         consumer = self._ensure_consumer()
         heed_offset_fetch_errors(consumer._coordinator)
+        let_followers_sync_first(consumer._coordinator)
         pace_fetches(consumer._fetcher, cast(Transport, self.transport).fetch_pause_s)
 
     @property
@@ -123,6 +133,27 @@ def heed_offset_fetch_errors(coordinator: Any) -> None:
         return response
 
     coordinator._send_req = send_and_heed
+
+
+def let_followers_sync_first(coordinator: Any) -> None:
+    """Make a group coordinator ask last if it leads, and join again if it asked too late.
+
+    The embedded broker takes a rebalance for done once the leader has told who gets what, and refuses a follower
+    that asks only then as "invalid request". aiokafka takes that for good: the worker stays, a member of nothing.
+    """
+    send = coordinator._send_req
+
+    async def send_in_turn(request: Any) -> Any:
+        if not isinstance(request, SyncGroupRequest):
+            return await send(request)
+        if request._group_assignment:
+            await asyncio.sleep(LEADER_PAUSE_S)
+        response = await send(request)
+        if response.error_code == InvalidRequestError.errno:
+            response.error_code = RebalanceInProgressError.errno
+        return response
+
+    coordinator._send_req = send_in_turn
 
 
 def pace_fetches(fetcher: Any, pause_s: float) -> None:

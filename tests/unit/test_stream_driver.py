@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from aiokafka.cluster import ClusterMetadata
-from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.group_coordinator import GroupCoordinator, SyncGroupRequest
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from aiokafka.errors import GroupLoadInProgressError, NotCoordinatorForGroupError
 from aiokafka.protocol.commit import OffsetFetchRequest, OffsetFetchResponse_v3
@@ -21,7 +21,14 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.assignor.partition_assignor import PartitionAssignor
 
 from models.wire import Topic
-from stream.driver import ConsumerThread, StageAssignor, create_app, heed_offset_fetch_errors, pace_fetches
+from stream.driver import (
+    ConsumerThread,
+    StageAssignor,
+    create_app,
+    heed_offset_fetch_errors,
+    let_followers_sync_first,
+    pace_fetches,
+)
 from stream.settings import WorkerSettings
 
 TOPICS = {Topic.TRANSFERS.value, Topic.CREDITS.value}
@@ -110,6 +117,39 @@ async def test_while_a_group_is_loading_stock_aiokafka_finds_nothing_committed_a
     coordinator = GroupOfOne([STILL_LOADING, COMMITTED_42])
     cure(coordinator)
     assert await coordinator.fetch_committed_offsets([PLACE]) == found
+
+
+# --- who asks first for partitions -------------------------------------------
+def sync_request(assignment: list[Any]) -> SyncGroupRequest:
+    return SyncGroupRequest("group", 1, "member", None, assignment)
+
+
+async def test_a_leader_asks_after_those_who_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def pause(_seconds: float) -> None:
+        asked.append("pause")
+
+    class Heard(Coordinator):
+        async def _send_req(self, request: Any) -> Any:
+            asked.append("request")
+            return self._answer
+
+    coordinator = Heard(SimpleNamespace(error_code=0))
+    let_followers_sync_first(coordinator)
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    await coordinator._send_req(sync_request([]))
+    await coordinator._send_req(ASK)
+    assert asked == ["request", "request"]
+    await coordinator._send_req(sync_request([("member", b"partitions")]))
+    assert asked == ["request", "request", "pause", "request"]
+
+
+@pytest.mark.parametrize(("code", "found"), [(42, 27), (0, 0), (25, 25)])
+async def test_a_follower_that_asked_too_late_joins_again(code: int, found: int) -> None:
+    coordinator = Coordinator(SimpleNamespace(error_code=code))
+    let_followers_sync_first(coordinator)
+    assert (await coordinator._send_req(sync_request([]))).error_code == found
 
 
 # --- records that may not be handed on ---------------------------------------
