@@ -39,4 +39,4 @@ def variables(keys: Keys, api_url: str) -> dict[str, str]:
 
 def first_call(path: Path) -> str:
     """Return a line for a shell that asks the api for its counts."""
-    return f'source {path} && curl -sS -H "X-Api-Key: $SLUICE_OPERATOR_KEY" "$SLUICE_API_URL/v1/stats"'
+    return f'source {path} && curl -sSw "\\n" -H "X-Api-Key: $SLUICE_OPERATOR_KEY" "$SLUICE_API_URL/v1/stats"'
