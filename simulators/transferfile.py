@@ -1,4 +1,4 @@
-"""Files of the CSV contract (architecture, section 5), read row by row in arrival order."""
+"""Files of the CSV contract (``docs/architecture.md#files-of-transfers``), read row by row in arrival order."""
 
 from __future__ import annotations
 
