@@ -92,9 +92,16 @@ def world() -> None:
     sys.exit(run_world(WorldSettings()))
 
 
+def _named_csv(file: Path | None) -> Path | None:
+    """Return a file to write; raise ``BadParameter`` if its name does not say what will be in it."""
+    if file is not None and not file.name.endswith((".csv", ".csv.gz")):
+        raise typer.BadParameter(f"{file} must end in .csv or .csv.gz")
+    return file
+
+
 @app.command()
 def simulate(
-    out: Annotated[Path | None, typer.Option(help="File to write, .csv or .csv.gz.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write, .csv or .csv.gz.", callback=_named_csv)] = None,
     to: Annotated[str | None, typer.Option(help="HOST:PORT of a broker to publish to.")] = None,
     cases: Annotated[Path | None, typer.Option(help="File that gets tx_id, case_id of the fraud rows.")] = None,
     customers: Annotated[int, typer.Option(help="Customers of the world.", min=100)] = 10_000,
