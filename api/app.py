@@ -9,22 +9,25 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api.bank import Gateway
 from api.decoding import unreadable
 from api.errors import ApiError, BadRequest, FieldProblem, FrameworkError, Unavailable, Unprocessable
+from api.jsonbodies import JsonBodies
 from api.limits import BodyLimit
 from api.replies import document
 from api.routes import admin, health, lists, orders, reviews, snapshots, transfers, verdicts
 from api.runtime import Runtime
+from api.schemas import SPELLINGS
 from api.settings import ApiSettings
 from api.store.database import StoreAway
 from telemetry import metrics
@@ -38,6 +41,12 @@ log = structlog.get_logger(__name__)
 BACKLOG: Final = 512
 SHUTDOWN_GRACE_S: Final = 2
 READY_POLL_S: Final = 0.05
+
+DOCS_ASSETS: Final = "/docs/assets"
+"""Where the page at ``/docs`` has its script and style from: this program, since a bank's network may be closed."""
+
+DOCS_PARAMETERS: Final = {"validatorUrl": None}
+"""Swagger UI asks no validator elsewhere."""
 
 DESCRIPTION: Final = """
 Sluice (水闸) takes in account-to-account transfers, answers with a decision, and stops money that looks stolen
@@ -57,10 +66,19 @@ def create_app(settings: ApiSettings, *, gateway: Gateway | None = None, clock: 
         finally:
             await runtime.stop()
 
-    app = FastAPI(title="Sluice", version="1", description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPIOffline(
+        title="Sluice",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        static_url=DOCS_ASSETS,
+        swagger_ui_parameters=DOCS_PARAMETERS,
+    )
     app.state.runtime = runtime
     for module in (transfers, orders, verdicts, reviews, lists, snapshots, admin, health):
         app.include_router(module.router)
+    app.add_middleware(JsonBodies)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     add_handlers(app)
     document(app)
@@ -111,12 +129,15 @@ def validation_problem(error: RequestValidationError) -> ApiError:
     if broken is not None:
         reason, place = broken["ctx"]["error"], broken["loc"][-1]
         return BadRequest("invalid_json", f"the body is not JSON: {reason} (character {place})")
-    fields = tuple(
-        FieldProblem("".join(f"/{step}" for step in each["loc"][1:]), f"{each['msg']} (in {each['loc'][0]})")
-        for each in complaints
-    )
-    detail = "; ".join(f"{field.pointer or '/'}: {field.reason}" for field in fields)
-    return Unprocessable("invalid_field", detail, fields)
+    fields = tuple(_field_problem(each) for each in complaints)
+    return Unprocessable("invalid_field", "; ".join(map(str, fields)), fields)
+
+
+def _field_problem(complaint: dict[str, Any]) -> FieldProblem:
+    words = SPELLINGS.get(complaint.get("ctx", {}).get("pattern", ""))
+    reason = f"may hold only {words}" if words else complaint["msg"].removeprefix("Value error, ")
+    place, *steps = complaint["loc"]
+    return FieldProblem("".join(f"/{step}" for step in steps), f"{reason} (in {place})")
 
 
 class _ReadyServer(uvicorn.Server):

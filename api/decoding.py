@@ -8,12 +8,18 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from api.errors import BadRequest, FieldProblem, Unprocessable
+from models.money.types import SPELLINGS
 from models.wire import SCHEMA, TransferRecord
 
 T = TypeVar("T")
 
 _WHERE: Final = re.compile(r"^(?P<reason>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 _FIELD: Final = re.compile(r"(?:missing required field|unknown field) `(?P<field>[^`]*)`")
+_PATTERNS: Final = {
+    f"Expected `str` matching regex {pattern!r}": f"may hold only {words}" for pattern, words in SPELLINGS.items()
+}
+"""Complaints of msgspec that quote a pattern, and the same in words."""
+
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -45,7 +51,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: Any) -> T:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         problem = field_problem(str(error))
-        raise Unprocessable("invalid_field", f"{problem.pointer}: {problem.reason}", (problem,)) from error
+        raise Unprocessable("invalid_field", str(problem), (problem,)) from error
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         raise unreadable(error) from error
 
@@ -79,4 +85,5 @@ def field_problem(message: str) -> FieldProblem:
     named = _FIELD.search(reason)
     if named:
         steps.append(named["field"])
-    return FieldProblem("".join(f"/{step.replace('~', '~0').replace('/', '~1')}" for step in steps), reason)
+    pointer = "".join(f"/{step.replace('~', '~0').replace('/', '~1')}" for step in steps)
+    return FieldProblem(pointer, _PATTERNS.get(reason, reason))

@@ -2,6 +2,7 @@
 
 ApiError
 ├── BadRequest 400        body that cannot be read
+├── BadQuery 400          cursor that is none of ours
 ├── Unauthenticated 401   no key, or an unknown one
 ├── Forbidden 403         a key that may not do this
 ├── NotFound 404
@@ -29,6 +30,10 @@ class FieldProblem(msgspec.Struct, frozen=True):
 
     pointer: str
     reason: str
+
+    def __str__(self) -> str:
+        """Return both in words; an empty pointer is the whole body."""
+        return f"{self.pointer or 'the body'}: {self.reason}"
 
 
 class ApiError(Exception):
@@ -71,6 +76,12 @@ class ApiError(Exception):
 
 class BadRequest(ApiError):
     """The body could not be read."""
+
+    status = 400
+
+
+class BadQuery(ApiError):
+    """The query could not be read."""
 
     status = 400
 

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from api.service.transactions import Transactor
-from api.store import audit, orders, outbox
+from api.store import audit, orders, outbox, publications
 from api.store import brake as brake_store
 from api.store.database import Database, StoreAway
 from models.control.audit import GENESIS
@@ -80,6 +80,7 @@ class Gauges:
         """Read everything once and set the gauges."""
         self._orders(connection)
         self._outbox(connection)
+        self._unpublished(connection)
         self._audit(connection)
         trips = {trip.scope: trip for trip in brake_store.trips(connection)}
         if trips.keys() != self._brake.trips.keys():
@@ -125,6 +126,12 @@ class Gauges:
             number, oldest = ages.get(bank, (0, now))
             metrics.OUTBOX_PENDING.labels(bank).set(number)
             metrics.OUTBOX_OLDEST.labels(bank).set(max(0, now - oldest) / 1e6)
+
+    @staticmethod
+    def _unpublished(connection: Connection) -> None:
+        now = wall_us()
+        oldest = publications.oldest_wall_us(connection)
+        metrics.UNPUBLISHED_OLDEST.set(max(0, now - (now if oldest is None else oldest)) / 1e6)
 
     def _audit(self, connection: Connection) -> None:
         """Check what was appended since the last look; a full check is `api.verify.verify`'s."""

@@ -17,6 +17,7 @@ from api.waiters import DecisionView
 from models.control.records import Order
 from models.money.types import Transfer
 from models.risk.assessment import Assessment
+from models.risk.facts import CASH_CHANNELS
 from models.wire import ModelSnapshot, VerdictSource
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -116,6 +117,12 @@ EXAMPLE_TRANSFER: Final = {
 }
 
 
+CASH_CHANNELS_SAY: Final = (
+    f" These words, in capitals or not, set the flag `cash_channel`, by which rule M12 sees money leave the accounts:"
+    f" {', '.join(sorted(CASH_CHANNELS))}. Any other word is kept and means nothing to Sluice."
+)
+
+
 def _ref(kind: type) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{kind.__name__}"}
 
@@ -185,6 +192,8 @@ def _build(app: FastAPI) -> dict[str, Any]:
     _, components = msgspec.json.schema_components(DOCUMENTED, ref_template="#/components/schemas/{name}")
     posted = components[PostedTransfer.__name__]
     posted["required"] = [name for name in posted["required"] if name != "schema"]
+    for name in (PostedTransfer.__name__, Transfer.__name__):
+        components[name]["properties"]["channel"]["description"] += CASH_CHANNELS_SAY
     schemas = spec.setdefault("components", {}).setdefault("schemas", {})
     schemas |= components | {"Problem": PROBLEM_SCHEMA}
     spec["components"]["securitySchemes"] = {

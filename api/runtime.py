@@ -21,7 +21,7 @@ from api.intake import Intake
 from api.producer import TopicProducer
 from api.registry import Registry
 from api.relay import Relay, turn_of
-from api.screening import decision_of
+from api.screening import Present, decision_of
 from api.service import braking
 from api.service.desk import DeskRules, Effects
 from api.service.observe import observe
@@ -107,10 +107,11 @@ class Runtime:
     def _world_us_per_wall_s(self) -> float:
         return SECOND_US / self.clock.wall_s(SECOND_US)
 
-    def latest_us(self) -> int:
-        """Return the latest event time that a transfer may have now."""
+    def present(self) -> Present:
+        """Return world time and how far ahead of it a transfer may lie."""
         tolerance = max(self.settings.future_tolerance_s * SECOND_US, LATE_SLACK_S * self._world_us_per_wall_s())
-        return self.clock.now_us() + int(tolerance)
+        now_us = self.clock.now_us()
+        return Present(now_us, now_us + int(tolerance))
 
     async def start(self) -> None:
         """Bring the database up to date, then start everything that works by itself."""

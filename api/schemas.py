@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from models.money.types import LATEST_US
+from models.money.types import EARLIEST_US, LATEST_US, too_early
 from models.risk.assessment import ListLevel
 from models.wire import VerdictLabel
 
@@ -17,10 +17,21 @@ MAX_REPORTED: int = 100
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
 ID_PATTERN = r"^[0-9A-Za-z_.:\-]+$"
 
+SPELLINGS: Final = {PLAIN: "text on one line", ID_PATTERN: "digits, Latin letters and `_ . : -`"}
+"""What each pattern lets pass, in words."""
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=PLAIN)]
 Reasoned = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=PLAIN)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=ID_PATTERN)]
-TimeUs = Annotated[int, Field(gt=0, le=LATEST_US)]
+
+
+def _in_microseconds(us: int) -> int:
+    if us < EARLIEST_US:
+        raise ValueError(too_early(us, EARLIEST_US))
+    return us
+
+
+TimeUs = Annotated[int, Field(gt=0, le=LATEST_US), AfterValidator(_in_microseconds)]
 
 TransferPath = Annotated[str, Path(min_length=1, max_length=64, pattern=ID_PATTERN)]
 OrderPath = Annotated[str, Path(pattern=r"^[A-Z]{2}-[0-9a-f]{16}$", examples=["PS-15447a8f541a252e"])]

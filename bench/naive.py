@@ -28,7 +28,7 @@ SOURCE: Final = "naive-transfers"
 SINK: Final = "naive-scores"
 
 TREES: Final = 25
-"""As in the reference's label-free row (detection.md)."""
+"""As in the reference without labels (``docs/sources.md#reference-detector``)."""
 
 
 class Transfer(faust.Record, serializer="json"):

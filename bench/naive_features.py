@@ -1,6 +1,6 @@
 """Features of the obvious way: the 56 of the reference, as one writes them with dictionaries and deques.
 
-The reference is the last paragraph of `detection.md`: amount, hour, counts and
+The reference is ``docs/sources.md#reference-detector``: amount, hour, counts and
 sums of both accounts in three windows, counterparties, ratios, ages, pair.
 """
 

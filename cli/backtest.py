@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import msgspec
 from rich.console import Console
@@ -35,6 +38,39 @@ def span_us(text: str) -> int:
     return int(float(match[1]) * UNITS_US[match[2]])
 
 
+class CannotWrite(Exception):
+    """A place where a result is to be left cannot be written; the message says what to do."""
+
+
+@contextmanager
+def _writing(place: object, advice: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(f"{place} cannot be written ({error.strerror}): {advice}") from error
+
+
+def _try_to_write(report: Path | None) -> None:
+    """Raise `CannotWrite`, before minutes of work, if the report or finished files cannot be left in their places."""
+    if report is not None:
+        _leave_report(report, None)
+    with _writing(STATE_DIR, "go to a folder that you may write to; finished files are kept there"):
+        STATE_DIR.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=STATE_DIR).close()
+
+
+def _leave_report(report: Path, page: str | None) -> None:
+    """Write the page; without one only try, and leave everything as it was."""
+    with _writing(report, "give --report a file in a folder that you may write to"):
+        if page is not None:
+            report.write_text(page, encoding="utf-8")
+            return
+        was_there = report.exists()
+        report.open("ab").close()
+        if not was_there:
+            report.unlink()
+
+
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
@@ -55,7 +91,7 @@ def _figure_rows(figures: Figures) -> list[tuple[str, str]]:
 
 def result_table(result: BacktestResult) -> Table:
     """Return one file's result as a table for the terminal."""
-    title = f"{result.set}: {result.rows:,} transfers, {result.fraud:,} fraud, {result.labels}; last 40 %"
+    title = f"{result.set}: {result.counts}, {result.labels}; last 40 %"
     table = Table(title=title, show_header=False)
     for name, value in _figure_rows(result.last40):
         table.add_row(name, value)
@@ -90,7 +126,7 @@ def backtest_files(
     selection: Selection | None = None,
     fresh: bool = False,
 ) -> int:
-    """Back-test files, print results, write the report if asked; return 0, or 2 for a file that breaks its contract."""
+    """Back-test files, print results, write the report if asked; return 0, or 2 for a file that cannot be used."""
     try:
         options = BacktestOptions(
             labels_delay_us=None if no_labels else span_us(labels_delay),
@@ -101,16 +137,30 @@ def backtest_files(
             selection=selection,
             fresh=fresh,
         )
+        _try_to_write(report)
         results = _run(files, options)
-    except (TransferFileError, RulesUnreadable, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return EXIT_BAD_FILE
-    if report is not None:
-        report.write_text(report_html(results), encoding="utf-8")
+    except (TransferFileError, RulesUnreadable, CannotWrite, OSError) as error:
+        return _refused(error)
+    _show(results, as_json=as_json)
+    try:
+        if report is not None:
+            _leave_report(report, report_html(results))
+    except CannotWrite as error:
+        return _refused(error)
+    return 0
+
+
+def _refused(error: Exception) -> int:
+    sys.stderr.write(f"{error}\n")
+    return EXIT_BAD_FILE
+
+
+def _show(results: list[BacktestResult], *, as_json: bool) -> None:
+    for result in results:
+        sys.stderr.writelines(f"{result.set}: {warning}\n" for warning in result.warnings)
     if as_json:
         shown = [result.public() for result in results]
         sys.stdout.write(msgspec.json.encode(shown[0] if len(shown) == 1 else shown).decode() + "\n")
-        return 0
+        return
     for result in results:
         Console().print(result_table(result))
-    return 0

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from api.replies import TransferView
+from cli.refusals import reason_of, refusal
 from models.money.types import yuan_from_fen
 from models.risk.assessment import Assessment, Reason, gravest_first
 from models.risk.explain import Explanation, UnexplainableError, explain, panel_named
@@ -88,11 +89,11 @@ class ApiSource:
         try:
             answer = self._client.get(path)
         except httpx.HTTPError as error:
-            raise Refused(f"the api at {self._client.base_url} does not answer: {error}") from error
+            raise Refused(reason_of(error)) from error
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise NotFound(missing)
         if not answer.is_success:
-            raise Refused(f"the api answers {answer.status_code}: {answer.text}")
+            raise Refused(refusal(str(self._client.base_url).rstrip("/"), answer))
         return answer.content
 
 

@@ -127,9 +127,16 @@ def world() -> None:
     sys.exit(run_world(WorldSettings()))
 
 
+def _named_csv(file: Path | None) -> Path | None:
+    """Return a file to write; raise ``BadParameter`` if its name does not say what will be in it."""
+    if file is not None and not file.name.endswith((".csv", ".csv.gz")):
+        raise typer.BadParameter(f"{file} must end in .csv or .csv.gz")
+    return file
+
+
 @app.command()
 def simulate(
-    out: Annotated[Path | None, typer.Option(help="File to write, .csv or .csv.gz.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write, .csv or .csv.gz.", callback=_named_csv)] = None,
     to: Annotated[str | None, typer.Option(help="HOST:PORT of a broker to publish to.")] = None,
     cases: Annotated[Path | None, typer.Option(help="File that gets tx_id, case_id of the fraud rows.")] = None,
     customers: Annotated[int, typer.Option(help="Customers of the world.", min=100)] = 10_000,
@@ -225,7 +232,7 @@ def verify(
     api_url: Annotated[
         str, typer.Option(envvar="SLUICE_API_URL", help="Base URL of the api.")
     ] = "http://127.0.0.1:8080",
-    key: Annotated[str, typer.Option(envvar="SLUICE_OPERATOR_KEY", help="Key of an operator.")] = "",
+    key: Annotated[str, typer.Option(envvar="SLUICE_OPERATOR_KEY", help="API key of a person.")] = "",
     bank_url: Annotated[str, typer.Option(envvar="SLUICE_BANK_URL", help="Fake banks whose ledgers to check.")] = "",
     settle_s: Annotated[float, typer.Option(help="Age from which a missing assessment is a breach.", min=0)] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -240,8 +247,9 @@ def verify(
 def explain(
     transfer_id: Annotated[str, typer.Argument(help="Transfer whose decision to explain.")],
     api_url: Annotated[
-        str, typer.Option("--api", envvar="SLUICE_API_URL", help="Base URL of the api: all decisions.")
+        str, typer.Option(envvar="SLUICE_API_URL", help="Base URL of the api: all decisions.")
     ] = "http://127.0.0.1:8080",
+    former_api_url: Annotated[str, typer.Option("--api", hidden=True)] = "",
     key: Annotated[str, typer.Option(envvar="SLUICE_OPERATOR_KEY", help="API key of a person.")] = "",
     broker: Annotated[
         str, typer.Option(help="HOST:PORT of a broker to read instead of the api: the last seven days.")
@@ -269,7 +277,7 @@ def explain(
         raise typer.BadParameter("--lang is zh or en")
     options = ExplainOptions(
         transfer_id=transfer_id,
-        api_url=api_url,
+        api_url=former_api_url or api_url,
         key=key,
         broker=broker,
         topic_prefix=topic_prefix,

@@ -8,6 +8,7 @@ import httpx
 import msgspec
 
 from cli.readings import Sources
+from cli.refusals import reason_of
 
 TIMEOUT_S = 120.0
 
@@ -32,7 +33,7 @@ def run_verify(*, api_url: str, bank_url: str, key: str, settle_s: float, as_jso
     try:
         breaches = find_breaches(sources, settle_s=settle_s)
     except httpx.HTTPError as error:
-        sys.stderr.write(f"cannot verify: {error}\n")
+        sys.stderr.write(f"cannot verify: {reason_of(error)}\n")
         return 2
     finally:
         sources.close()

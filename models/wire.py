@@ -41,7 +41,7 @@ UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class Topic(StrEnum):
-    """Names of the topics (architecture, section 2)."""
+    """Names of the topics (``docs/architecture.md#topics``)."""
 
     TRANSFERS = "transfers"
     CREDITS = "credits"

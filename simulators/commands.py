@@ -1,6 +1,7 @@
 """How a bank answers a command: who may be stopped, by which control, with which result code.
 
-Codes and fields follow ``domain.md`` 2.1. Where the platform leaves a bank free
+Codes and fields follow ``docs/sources.md#platform-messages`` and
+``docs/sources.md#platform-results``. Where the platform leaves a bank free
 (which control executes a stop, what a short balance means) each bank has a
 `BankStyle`, since real banks differ and a gateway must not assume.
 """
@@ -35,13 +36,13 @@ from simulators.ledger import Ledger, LedgerAccount
 
 HOUR_US: Final = 3_600_000_000
 STOP_SPAN_US: Final = 48 * HOUR_US
-"""A stop lasts 48 h from the bank's stop point (银发〔2016〕86号)."""
+"""A stop lasts 48 h from the bank's stop point (``docs/sources.md#notice-86``)."""
 
 MAX_STOPS: Final = 2
 """At most two emergency stops per account; an extension counts as one (the conservative reading)."""
 
 MAX_FREEZE_US: Final = 365 * 24 * HOUR_US
-"""The longest freeze of deposits: one year (公安机关办理刑事案件程序规定, art. 243)."""
+"""The longest freeze of deposits: one year (``docs/sources.md#procedure-rules``, Art. 243)."""
 
 PAPER_TYPES: Final = frozenset({"04", "05"})
 """Application types of a paper that follows a stop already made; it must not execute again."""
@@ -352,7 +353,7 @@ def check_fields(command: BankCommand, now_us: int) -> None:
 def check_match(command: BankCommand, account: LedgerAccount) -> None:
     """Raise `Refused` if the bank's own record of the victim's transfer shows another amount.
 
-    A bank compares before it stops, and on a mismatch must not (86号, section 2). The transfer need not
+    A bank compares before it stops, and on a mismatch must not (``docs/sources.md#notice-86``). The transfer need not
     touch this account: the account may lie tiers below the victim's payee.
     """
     victim = command.transfer_out

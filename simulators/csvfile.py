@@ -18,7 +18,7 @@ COLUMNS: Final = (
     "tx_id", "ts", "payer_account", "payer_bank", "payee_account", "payee_bank", "amount", "currency",
     "channel", "is_fraud", "typology",
 )  # fmt: skip
-"""The CSV contract (architecture, section 5)."""
+"""The CSV contract (``docs/architecture.md#files-of-transfers``)."""
 
 CASE_COLUMNS: Final = ("tx_id", "case_id")
 

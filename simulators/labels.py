@@ -24,6 +24,15 @@ NOBODY: Final = AccountLists()
 NEVER_PROVEN: Final = (0, 0)
 
 
+def days_in_words(days: float) -> str:
+    """Return a span for people.
+
+    >>> [days_in_words(days) for days in (1.0, 0.25, 14.0)]
+    ['1 day', '0.25 days', '14 days']
+    """
+    return f"{days:g} day{'' if days == 1 else 's'}"
+
+
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Which transfers get a label at all (selective labels).
 
@@ -43,9 +52,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         >>> Selection().in_words()
         'the riskiest 0.5%, 1.0% of the rest by lot, and 70% of missed frauds, reported after 3 days'
         """
-        days = self.reported_after_us / DAY_US
         looked = f"the riskiest {self.alerted_budget:.1%}, {self.sampled:.1%} of the rest by lot"
-        return f"{looked}, and {self.reported:.0%} of missed frauds, reported after {days:g} days"
+        reported_after = days_in_words(self.reported_after_us / DAY_US)
+        return f"{looked}, and {self.reported:.0%} of missed frauds, reported after {reported_after}"
 
 
 class Told(NamedTuple):

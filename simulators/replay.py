@@ -36,12 +36,12 @@ from models.risk.evaluation import (
 from models.risk.learning.learner import Health
 from models.risk.rules.book import RuleBook
 from models.risk.rules.settings import DEFAULT_RULES, RuleSettings
-from simulators.labels import Selection
+from simulators.labels import Selection, days_in_words
 from simulators.plan import DAY_US
 from simulators.replay_engine import Engine, EngineSettings
 from simulators.replay_misses import last_from
 from simulators.replay_record import Recorder, Story
-from simulators.transferfile import TransferFile, digest_of_file, read_cases
+from simulators.transferfile import LABEL_COLUMN, TransferFile, digest_of_file, read_cases
 from telemetry.garbage import collect_rarely
 
 FIRST_SKIPPED: Final = 0.05
@@ -83,11 +83,15 @@ class BacktestOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The JSON of ``sluice backtest --json`` for one file; ``story`` is only for the report."""
+    """The JSON of ``sluice backtest --json`` for one file; ``story`` is only for the report.
+
+    A file that is not ``labelled`` is replayed as without labels: it says of no transfer that it is honest.
+    """
 
     set: str
     rows: int
     fraud: int
+    labelled: bool
     labels_delay_days: float | None
     selection: Selection | None = None
     last40: Figures
@@ -108,11 +112,28 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, story=None)
 
     @property
+    def warnings(self) -> list[str]:
+        """What keeps figures from being judged, in words."""
+        if not self.rows:
+            return ["no transfers: nothing is judged"]
+        if not self.labelled:
+            return [
+                f"no column {LABEL_COLUMN}: nothing is learned from labels, and figures that need them are left out"
+            ]
+        none_judged = None in self.last40.recall.values()
+        return ["no fraud in the last 40 %: figures that need one are left out"] if none_judged else []
+
+    @property
+    def counts(self) -> str:
+        """How many transfers and frauds there are, in words."""
+        return f"{self.rows:,} transfers, {f'{self.fraud:,} fraud' if self.labelled else 'fraud unknown'}"
+
+    @property
     def labels(self) -> str:
         """Which labels came and when, in words."""
         if self.labels_delay_days is None:
             return "no labels"
-        delay, selection = f"labels after {self.labels_delay_days:g} days", self.selection
+        delay, selection = f"labels after {days_in_words(self.labels_delay_days)}", self.selection
         if selection is None:
             return delay
         return f"selective {delay}: {selection.in_words()}"
@@ -201,6 +222,9 @@ def run_file(path: Path, options: BacktestOptions, *, beside: bool, tell: Progre
     began = perf_counter()
     cases = read_cases(options.cases) if options.cases is not None else {}
     source = TransferFile(path)
+    labelled = source.labelled()
+    if not labelled:
+        options = msgspec.structs.replace(options, labels_delay_us=None, selection=None)
     recorder = Recorder(cases, lambda rows: tell(path, rows, source.share))
     settings = EngineSettings(
         labels_delay_us=options.labels_delay_us,
@@ -212,7 +236,7 @@ def run_file(path: Path, options: BacktestOptions, *, beside: bool, tell: Progre
     engine = Engine(settings, beside=beside)
     with _rare_collections():
         engine.run(source.rows(), recorder.tell)
-    result = _judge(path, options, recorder, engine, seconds=perf_counter() - began)
+    result = _judge(path, options, recorder, engine, labelled=labelled, seconds=perf_counter() - began)
     tell(path, result.rows, 1.0)
     return result
 
@@ -229,7 +253,7 @@ def _rare_collections() -> Iterator[None]:
 
 
 def _judge(
-    path: Path, options: BacktestOptions, recorder: Recorder, engine: Engine, *, seconds: float
+    path: Path, options: BacktestOptions, recorder: Recorder, engine: Engine, *, labelled: bool, seconds: float
 ) -> BacktestResult:
     judged = recorder.judged()
     rows = len(judged.risks)
@@ -239,12 +263,13 @@ def _judge(
         set=path.name.removesuffix(".gz").removesuffix(".csv"),
         rows=rows,
         fraud=int(judged.fraud.sum()),
+        labelled=labelled,
         labels_delay_days=None if delay_us is None else delay_us / DAY_US,
         selection=options.selection,
         last40=figures(last, seed=options.seed),
         by_typology=typology_figures(last),
         stream=figures(judged.part(int(rows * FIRST_SKIPPED)), seed=options.seed),
-        calibration=calibration(last),
+        calibration=calibration(last) if labelled else Calibration(brier=None, ece=None),
         us_per_transfer=engine.us_per_transfer(rows),
         learning_us=engine.learning_us(rows),
         seconds=round(seconds, 2),

@@ -35,8 +35,8 @@ def report_html(results: Sequence[BacktestResult]) -> str:
 
 
 def _section(result: BacktestResult) -> str:
-    head = f"<h2>{escape(result.set)}: {result.rows:,} transfers, {result.fraud:,} fraud, {escape(result.labels)}</h2>"
-    body = _figures(result) + _costs(result)
+    head = f"<h2>{escape(result.set)}: {result.counts}, {escape(result.labels)}</h2>"
+    body = "".join(f"<p>{escape(warning)}</p>" for warning in result.warnings) + _figures(result) + _costs(result)
     return head + body + (_story(result, result.story) if result.story is not None else "")
 
 
@@ -69,19 +69,15 @@ def _costs(result: BacktestResult) -> str:
         f"<p>CPU per transfer, us: {escape(parts)}; learning {result.learning_us:.0f}. {result.seconds:.0f} s, "
         f"{result.memory_mb:.0f} MB. Labels learned: {learned}. Refits of the trees {result.health.refits}, fall-backs "
         f"{result.health.fallbacks}. Weights of the blend at the end: {escape(blend)}. Drift alarms at the end: "
-        f"{escape(alarms)}. Brier score {result.calibration.brier}, expected calibration error "
-        f"{result.calibration.ece}.</p>"
+        f"{escape(alarms)}. Brier score {_exact(result.calibration.brier)}, expected calibration error "
+        f"{_exact(result.calibration.ece)}.</p>"
     )
 
 
 def _story(result: BacktestResult, story: Story) -> str:
-    charts = [
-        _precision_recall(story),
-        _budgets(story),
-        _typologies(result),
-        _calibration(story),
-        *_over_time(story),
-    ]
+    charts = _over_time(story)
+    if result.fraud:
+        charts = [_precision_recall(story), _budgets(story), _typologies(result), _calibration(story), *charts]
     return f'<div class="row">{"".join(charts)}</div>' + _reasons(story) + _misses(story.misses)
 
 
@@ -99,7 +95,7 @@ def _budgets(story: Story) -> str:
 def _typologies(result: BacktestResult) -> str:
     kinds = result.by_typology
     names = [f"{name} ({part.rows})" for name, part in kinds.items()]
-    values = [part.recall.get("0.5%", 0.0) for part in kinds.values()]
+    values = [part.recall.get("0.5%") or 0.0 for part in kinds.values()]
     return bar_chart("Recall at 0.5 % by typology", names, values, Axis("recall at 0.5 % by typology (rows)"))
 
 
@@ -166,6 +162,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _cell(text: str) -> str:
     kind = f' class="{NUMBER}"' if text[:1].isdigit() and " to " not in text else ""
     return f"<td{kind}>{escape(text)}</td>"
+
+
+def _exact(value: float | None) -> str:
+    return "-" if value is None else str(value)
 
 
 def _number(value: float | None) -> str:

@@ -19,7 +19,7 @@ from simulators.town import Town
 DWELL_QUANTILES: Final = ((0.0, 2.0), (0.10, 12.0), (0.25, 72.0), (0.50, 384.0), (0.68, 3600.0), (0.82, 86_400.0))
 """Time since the last inflow when stolen money is passed on, in seconds, by share of hops.
 
-From 6,701 verified hops of five real cases on a public ledger (``detection.md``)."""
+From 6,701 verified hops of five real cases on a public ledger (``docs/sources.md#real-hops``)."""
 
 LONGEST_DWELL_S: Final = 10 * 86_400.0
 """The slowest hops; the source gives nothing beyond its 82 % point."""

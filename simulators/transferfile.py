@@ -1,4 +1,4 @@
-"""Files of the CSV contract (architecture, section 5), read row by row in arrival order."""
+"""Files of the CSV contract (``docs/architecture.md#files-of-transfers``), read row by row in arrival order."""
 
 from __future__ import annotations
 
@@ -47,13 +47,16 @@ class TransferFile:
         """Share of the file's bytes read so far, 0-1 (by blocks)."""
         return 1.0 if self._raw is None or self._raw.closed else min(self._raw.tell() / self._size, 1.0)
 
+    def labelled(self) -> bool:
+        """Return whether there is a column of labels; raise `TransferFileError` for a header without others."""
+        with self._open() as text:
+            return LABEL_COLUMN in self._header(csv.reader(text))
+
     def rows(self) -> Iterator[FileRow]:
         """Yield the rows in order; raise `TransferFileError` at the first bad one. Empty lines are passed over."""
         with self._open() as text:
             lines = csv.reader(text)
-            with _named(self.path, lines):
-                header = next(lines, [])
-            places = self._places(header)
+            places = self._header(lines)
             while True:
                 with _named(self.path, lines):
                     line = next(lines, None)
@@ -63,7 +66,9 @@ class TransferFile:
                 if row is not None:
                     yield row
 
-    def _places(self, header: list[str]) -> dict[str, int]:
+    def _header(self, lines: Any) -> dict[str, int]:
+        with _named(self.path, lines):
+            header: list[str] = next(lines, [])
         places = {name.strip(): place for place, name in enumerate(header)}
         missing = [name for name in REQUIRED if name not in places]
         if missing:

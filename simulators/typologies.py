@@ -21,7 +21,7 @@ from simulators.rings import Loot, Mule, Script, Underworld, Wait, dwell_us
 
 FORWARD_SHARE: Final = 0.52
 SPLIT_SHARE: Final = 0.26
-"""With pooling as the rest, about 44 % of all hops carry about what came in last (``detection.md``)."""
+"""With pooling as the rest, about 44 % of all hops carry about what came in last (``docs/sources.md#real-hops``)."""
 
 SMALLEST_FEN: Final = yuan(100)
 """Crooks do not bother with less."""

@@ -27,6 +27,7 @@ class Fault(StrEnum):
     KEY = "key"
     MISPLACED = "misplaced"
     FUTURE = "future"
+    TIME_UNIT = "time_unit"
     FEATURE_SET = "feature_set"
     SCORING = "scoring"
     SIGNATURE = "signature"

@@ -1,4 +1,4 @@
-"""The cure for records that vanish after a recovery with a backlog (architecture, decision 3).
+"""The cure for records that vanish after a recovery with a backlog (``docs/decisions/0006``).
 
 At the end of a recovery Faust seeks to the committed offsets, starts to fetch,
 and only then resumes the flow; its flow control then also clears the agents'

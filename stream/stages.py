@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from models.money.types import LATEST_US, Transfer
+from models.money.types import LATEST_US, Transfer, time_fault
 from models.risk.assessment import Assessment, StageTimes
 from models.risk.scorer import Credited, Debited, ForeignFeaturesError, Scorer
 from models.wire import (
@@ -136,6 +136,9 @@ class DebitStage(Stage):
         transfer = _decoded(record, decode_transfer)
         if transfer.occurred_us > latest_us:
             raise RecordFault(Fault.FUTURE, f"occurred {transfer.occurred_us - latest_us} us beyond the tolerance")
+        fault = time_fault(transfer)
+        if fault is not None:
+            raise RecordFault(Fault.TIME_UNIT, f"{fault.field}: {fault.reason}")
         state = self._state(record.key, transfer.payer, record.partition)
         if state.has_debit(record.offset):
             REDELIVERED.inc()

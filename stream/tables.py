@@ -1,4 +1,4 @@
-"""Profiles in a Faust table, with a write path of our own (architecture, decision 3).
+"""Profiles in a Faust table, with a write path of our own (``docs/decisions/0003``).
 
 Faust keeps the table: it recovers it from the changelog, holds standby copies
 and its RocksDB files. Writing goes around it: a stage assigns frozen states

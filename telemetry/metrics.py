@@ -131,6 +131,10 @@ MONEY_RETURNED = Counter(
 FALSE_STOPS = Counter(
     "sluice_false_stops_total", "Protective stops whose transfer a person then found honest.", ["bank"]
 )
+UNPUBLISHED_OLDEST = Gauge(
+    "sluice_unpublished_oldest_seconds",
+    "Age of the oldest record committed for controls or verdicts that the broker has not confirmed; 0 without one.",
+)
 DATABASE_AWAY = Gauge("sluice_database_away", "1 while the api cannot read its database, or cannot write.", ["work"])
 BRAKE_TRIPPED = Gauge("sluice_brake_tripped", "1 while automatic stops are suspended (advise only).")
 BRAKE_WITHHELD = Counter(

@@ -21,14 +21,17 @@ from typing import Any, Final
 import httpx
 import msgspec
 import yaml
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from api.auth import hash_key
 from cli.plan import BANKS, Keys, Plan, free_ports
 from cli.supervisor import Program, Running, Supervisor
 from models.money.types import us_from_iso
+from models.wire import Topic
 from simulators.population import build_population
 from simulators.settings import WorldSettings
 from simulators.tempo import derive_clock
+from stream.topics import admin_client
 from telemetry.clock import format_clock, wall_us
 from tests.conftest import require
 from tests.deploy_files import PROMETHEUS
@@ -50,6 +53,7 @@ RATE_TPS: Final = 60.0
 
 THRESHOLDS: Final = {
     "sluice_outbox_oldest_seconds) > 60": "sluice_outbox_oldest_seconds) > 4",
+    "sluice_unpublished_oldest_seconds) > 30": "sluice_unpublished_oldest_seconds) > 4",
     "sluice_audit_checked_timestamp_seconds[1d])) > 3600": "sluice_audit_checked_timestamp_seconds[1d])) > 12",
     "changes(process_start_time_seconds[15m]) > 3": "changes(process_start_time_seconds[240m]) > 1",
     'process_cpu_seconds_total{job="worker"}[5m]) > 0.9': 'process_cpu_seconds_total{job="worker"}[5m]) > 0.1',
@@ -175,6 +179,22 @@ class Stack:
             yield
         finally:
             connection.close()
+
+    @contextmanager
+    def refused_records(self, topic: Topic) -> Iterator[None]:
+        """Let the broker refuse every record of a topic as too large."""
+        self._limit_records(topic, AlterConfigOpType.SET)
+        try:
+            yield
+        finally:
+            self._limit_records(topic, AlterConfigOpType.DELETE)
+
+    def _limit_records(self, topic: Topic, how: AlterConfigOpType) -> None:
+        limit = ConfigEntry("max.message.bytes", "1", incremental_operation=how)
+        resource = ConfigResource(ResourceType.TOPIC, topic.value, incremental_configs=[limit])
+        admin = admin_client(self.broker)
+        (done,) = admin.incremental_alter_configs([resource]).values()
+        done.result(WAIT_S)
 
     def targets(self) -> list[dict[str, Any]]:
         """Return scrape targets as Prometheus reads them from a file."""

@@ -87,11 +87,11 @@ async def replica(url: str, bootstrap: str, instance: str, clock: Hand) -> Async
         database.stop()
 
 
-async def commit(database: Database, *states: int) -> None:
-    """Commit records of one account that tell its states."""
+async def commit(database: Database, *states: int, at_us: int = 1) -> None:
+    """Commit records of one account that tell its states, at a wall time."""
     for state in states:
         entry = ControlEntry(account=ACCOUNT, updated_us=state)
-        await database.write(lambda c, entry=entry: publications.publish(c, Topic.CONTROLS, ACCOUNT, entry, 1))
+        await database.write(lambda c, entry=entry: publications.publish(c, Topic.CONTROLS, ACCOUNT, entry, at_us))
 
 
 async def states_on(bootstrap: str) -> list[int]:

@@ -57,7 +57,7 @@ any_transfers = st.builds(
     in_call=st.sampled_from([None, True, False]),
     device_id=st.sampled_from(["", "d1", "d2"]),
 )
-"""Any transfer that the edge accepts, among twelve accounts, so that they meet often."""
+"""Any transfer of the right form, at any time after 1970, among twelve accounts, so that they meet often."""
 
 
 def check_valid(transfer: Transfer) -> Transfer:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection
 
 from api.replies import answers, reply
-from api.routes.common import Operator, Staff, runtime_of, transact
+from api.routes.common import Operator, Staff, runtime_of, transact, world_time
 from api.schemas import RearmBody
 from api.service import braking
 from api.store import audit, orders, outbox, transfers
@@ -35,11 +35,13 @@ async def brake_state(request: Request, _caller: Staff) -> Response:
 
 @router.get("/stats")
 async def stats(request: Request, _caller: Staff) -> Response:
-    """Return counts of transfers and of orders by kind and state.
+    """Return world time, and counts of transfers and of orders by kind and state.
 
     ``settled`` says that every accepted transfer is assessed and every bank has answered every command.
     """
-    return reply(await runtime_of(request).database.read(_stats))
+    runtime = runtime_of(request)
+    counts = await runtime.database.read(_stats)
+    return reply(counts | world_time(runtime))
 
 
 def _stats(connection: Connection) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 
 from api.auth import Principal, Role, require_role
-from api.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound, Unprocessable
+from api.errors import ApiError, BadQuery, Conflict, Forbidden, NotFound, Unprocessable
 from api.runtime import Runtime
 from api.service.desk import Desk
 from api.service.reports import NotAssessed
 from api.store.orders import StaleOrder
 from models.control.records import GuardFailed, OrderError, WrongState
+from models.money.types import iso_from_us
 
 T = TypeVar("T")
 
@@ -25,6 +26,12 @@ def runtime_of(request: Request) -> Runtime:
     """Return the running program behind a request."""
     runtime: Runtime = request.app.state.runtime
     return runtime
+
+
+def world_time(runtime: Runtime) -> dict[str, int | str]:
+    """Return the time by which transfers are judged, as ISO-8601 and in microseconds."""
+    now_us = runtime.clock.now_us()
+    return {"world_time": iso_from_us(now_us), "world_time_us": now_us}
 
 
 def principal_of(request: Request) -> Principal:
@@ -60,12 +67,12 @@ def as_api_error(error: OrderError) -> ApiError:
 
 
 def parse_cursor(after: str) -> tuple[int, str] | None:
-    """Return time and id from the ``next`` of a page, ``None`` for the first page; raise `BadRequest`."""
+    """Return time and id from the ``next`` of a page, ``None`` for the first page; raise `BadQuery`."""
     if not after:
         return None
     time_us, colon, last_id = after.partition(":")
     if not colon or not time_us.isdecimal() or len(time_us) > 18 or not last_id.isprintable():
-        raise BadRequest("bad_cursor", "`after` must be the `next` of a page")
+        raise BadQuery("bad_cursor", "`after` must be the `next` of a page")
     return int(time_us), last_id
 
 

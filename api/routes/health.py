@@ -8,19 +8,22 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api.replies import reply
-from api.routes.common import runtime_of
+from api.routes.common import runtime_of, world_time
 
 router = APIRouter(tags=["operation"])
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz(request: Request) -> Response:
-    """Return that the process works, and loudly whether the brake is tripped."""
-    brake = runtime_of(request).brake
-    state = "advise_only" if brake.trips else "ok"
-    return reply({"status": state, "brake_tripped": [trip.scope for trip in brake.trips.values()]})
+    """Return that the process works, what time it is in the world, and loudly whether the brake is tripped."""
+    runtime = runtime_of(request)
+    trips = runtime.brake.trips
+    state = {"status": "advise_only" if trips else "ok", "brake_tripped": [trip.scope for trip in trips.values()]}
+    return reply(state | world_time(runtime))
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
     """Return 200 if transfers can be taken and assessments are being read, else 503 with what is missing."""
@@ -28,6 +31,7 @@ async def readyz(request: Request) -> Response:
     return reply({"ready": all(checks.values()), "checks": checks}, 200 if all(checks.values()) else 503)
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get("/metrics")
 async def metrics() -> Response:
     """Return all metrics in Prometheus' text format."""

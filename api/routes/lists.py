@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.errors import Unprocessable
+from api.errors import BadQuery, Unprocessable
 from api.replies import answers, reply
 from api.routes.common import Analyst, Approver, Staff, runtime_of, transact
 from api.schemas import AccountPath, BankPath, ListBody, ReasonBody
@@ -31,7 +31,7 @@ async def list_entries(
 ) -> Response:
     """Return list entries by account, and the changes that wait for their second person."""
     if not after.isprintable():
-        raise Unprocessable("bad_cursor", "`after` must be an account of the page before")
+        raise BadQuery("bad_cursor", "`after` must be an account of the page before")
     database = runtime_of(request).database
     entries = await database.read(lambda connection: lists.listed(connection, after, limit))
     waiting = await database.read(lambda connection: lists.pending_changes(connection, limit))

@@ -83,12 +83,12 @@ def _wait_ms(request: Request) -> int:
     text = request.query_params.get("wait_ms", "0")
     if not text.isascii() or not text.isdecimal() or len(text) > 6 or int(text) > MAX_WAIT_MS:
         field = FieldProblem("/wait_ms", f"a whole number from 0 to {MAX_WAIT_MS} (in query)")
-        raise Unprocessable("invalid_field", f"{field.pointer}: {field.reason}", (field,))
+        raise Unprocessable("invalid_field", str(field), (field,))
     return int(text)
 
 
 def _check(runtime: Runtime, principal: Principal, transfer: PostedTransfer) -> None:
-    problem = objection(transfer, principal, runtime.banks, runtime.latest_us())
+    problem = objection(transfer, principal, runtime.banks, runtime.present())
     if problem is not None:
         raise problem
 

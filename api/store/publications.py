@@ -37,6 +37,12 @@ def unpublished(connection: Connection, limit: int) -> list[Publication]:
     return [Publication(*row) for row in connection.execute(statement)]
 
 
+def oldest_wall_us(connection: Connection) -> int | None:
+    """Return when the record that has waited longest was committed for its topic, or ``None`` if none waits."""
+    statement = select(publications.c.created_wall_us).order_by(publications.c.id).limit(1)
+    return connection.execute(statement).scalar_one_or_none()
+
+
 def remove(connection: Connection, ids: Sequence[int]) -> None:
     """Forget records that the broker has confirmed."""
     connection.execute(delete(publications).where(publications.c.id.in_(ids)))

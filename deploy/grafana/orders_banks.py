@@ -148,8 +148,19 @@ STATES = Row(
             ),
             queries=(Query(f"max by (work) (sluice_database_away{{{R}}})", "{{work}}"),),
             names=AWAY,
-            width=24,
-            height=5,
+            width=12,
+        ),
+        Panel(
+            title=Text("待发布最老记录", "Oldest record that waits for its topic"),
+            about=Text(
+                "最老的、已提交而 Kafka 尚未确认的名单、管控或裁定记录的年龄;研判进程尚不知其内容。超过三十秒告警。",
+                "Age of the oldest list entry, control or verdict that is committed and not yet on its topic:"
+                " until then no worker knows of it. Over 30 seconds pages somebody.",
+            ),
+            queries=(Query(f"max(sluice_unpublished_oldest_seconds{{{R}}})", "最老 oldest"),),
+            unit="s",
+            width=12,
+            steps=((30, "red"),),
         ),
     ),
 )

@@ -12,7 +12,7 @@ from models.control.states import IN_FORCE, OrderKind, OrderState
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
 STOP_US = 48 * HOUR_US
-"""Length of a police stop from the bank's stop point (银发〔2016〕86号)."""
+"""Length of a police stop from the bank's stop point (银发〔2016〕86号, ``docs/sources.md#notice-86``)."""
 
 
 class DueKind(StrEnum):

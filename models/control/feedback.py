@@ -15,7 +15,7 @@ REFUSALS: Final = frozenset(
         "0800", "0801", "0802", "0899", "1000", "1099", "1301", "1302", "1303", "1304",
     }
 )  # fmt: skip
-"""Codes by which a bank says no, knowing what it was asked (``domain.md`` 2.1)."""
+"""Codes by which a bank says no, knowing what it was asked (``docs/sources.md#platform-results``)."""
 
 FAULTS: Final = frozenset({"1100", "1101", "1199", "1300", "1399"})
 """Codes by which a bank says that it could not; asking again, as a new command, may help."""

@@ -14,12 +14,15 @@ from models.control.states import ActorKind, RequestKind
 Guard = Callable[[Order, Act], None]
 
 MAX_STOPS: Final = 2
-"""Stops allowed on one account (银发〔2016〕86号); an extension counts as one (our conservative reading)."""
+"""Stops allowed on one account (``docs/sources.md#notice-86``); an extension counts as one (our careful reading)."""
 
 COUNTY: Final = "county"
 CITY: Final = "city"
 LONG_FREEZE_MONTHS: Final = 6
-"""Longest freeze a county head may approve; up to 12 months needs the city (Art. 243)."""
+"""Longest freeze a county head may approve; up to 12 months needs the city.
+
+Art. 243 of ``docs/sources.md#procedure-rules``.
+"""
 
 
 def _require(holds: bool, code: str, message: str) -> None:

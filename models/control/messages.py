@@ -1,7 +1,7 @@
 """Commands to a bank and its feedback: the contract of the bank gateway.
 
-The fields carry the names of the national platform's messages (``domain.md``
-2.1, read from public bank front-ends, not from the official specification).
+The fields carry the names of the national platform's messages (read from
+public bank front-ends, not from the official specification: ``docs/sources.md#platform-messages``).
 A bank serves, as JSON:
 
 * ``POST /banks/{BankID}/commands`` - body `BankCommand`, answer `BankFeedback`
@@ -27,7 +27,7 @@ BookedFen = Annotated[int, msgspec.Meta(ge=-MAX_WHOLE, le=MAX_WHOLE)]
 class CommandKind(StrEnum):
     """What a command asks of a bank; the value is the platform's code where one exists.
 
-    The protective measures rest on Art. 18 (the bank's own power), for which
+    The protective measures rest on Art. 18 (the bank's own power, ``docs/sources.md#anti-fraud-law``), for which
     the platform has no code; theirs are ours and begin with ``P``.
     """
 
@@ -50,7 +50,7 @@ class ControlKind(StrEnum):
 
 
 class ResultCode(StrEnum):
-    """Business result codes of the platform that Sluice acts on (``domain.md`` 2.1).
+    """Business result codes of the platform that Sluice acts on (``docs/sources.md#platform-results``).
 
     Codes outside this list stay visible as they came and never mean success.
     """

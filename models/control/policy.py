@@ -1,7 +1,7 @@
 """From an assessment to what is done about it: stop, record on an existing control, or only advise.
 
 The machine alone may only order the bank's own short, reviewable measure
-(Art. 18), and only on a ground that is conclusive about an account; risk
+(Art. 18, ``docs/sources.md#anti-fraud-law``), and only on a ground that is conclusive about an account; risk
 without one is shown to people and holds nobody's money. Freezes are drafted
 here and wait for two persons.
 """
@@ -37,7 +37,7 @@ NAMED = frozenset({"3004", "victim_report"})
 """Grounds that people gave about the payee: the list of involved accounts, a victim's word. They hold the credit."""
 
 PAYER_LISTED = "3005"
-"""The payer is on the list of involved accounts: its bank suspends the account's business (`domain.md` 3.3)."""
+"""The payer is on the list of involved accounts: its bank suspends its business (`docs/sources.md#platform-events`)."""
 
 SUSPENDED = "付款账户在涉案账户名单上，暂停该账户业务"
 """Why a listed payer is held as a whole."""

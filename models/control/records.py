@@ -94,7 +94,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     transfer_ids: tuple[str, ...] = ()
     victim: VictimTransfer | None = None
     method: str = ""
-    """How the money was traced to this account; every traced figure names it (``domain.md`` 4.4)."""
+    """How the money was traced to this account; every traced figure names it (``docs/sources.md#tracing-methods``)."""
     tier: int = 0
     risk: float = 0.0
     reasons: tuple[Reason, ...] = ()

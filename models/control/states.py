@@ -1,4 +1,4 @@
-"""Names of orders, their states, and what can happen to them (``domain.md`` 6.2-6.4)."""
+"""Names of orders, their states, and what can happen to them; the law behind them is in ``docs/sources.md#law``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The state machines of all orders, as data. `step` in `models.control.orders` is their only interpreter.
 
-Sources: ``domain.md`` 6.2 (protective stop), 6.3 (stop payment), 6.4 (freeze).
+Sources, in ``docs/sources.md``: ``#anti-fraud-law`` (protective stop), ``#notice-86`` (stop payment),
+``#procedure-rules`` (freeze), ``#platform-results`` (what a bank's answer does).
 The diagrams in ``docs/orders.md`` are drawn from these rows.
 """
 

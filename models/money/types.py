@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, NewType
+from typing import Annotated, NamedTuple, NewType
 
 import msgspec
 
@@ -17,14 +17,33 @@ MAX_AMOUNT_FEN = 10**13
 LATEST_US = 4_102_444_800_000_000
 """2100-01-01 UTC in microseconds: anything later is a unit error."""
 
+EARLIEST_US = 946_684_800_000_000
+"""2000-01-01 UTC in microseconds: a transfer that occurred before it is dated in another unit."""
+
+EARLIEST_OPENED_US = LATEST_US // 1_000
+"""1970-02-17 UTC: an account opened before it is dated in another unit, since milliseconds up to 2100 lie there."""
+
 MAX_WHOLE = 2**53 - 1
 """Largest whole number on any wire, which every database and every double holds (as a time: the year 2255)."""
 
 # ``$`` alone would let a trailing newline pass.
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.:\-]+$(?!\n)")]
-BankCode = Annotated[str, msgspec.Meta(min_length=1, max_length=12, pattern=r"^[0-9A-Za-z_\-]+$(?!\n)")]
-AccountNumber = Annotated[str, msgspec.Meta(min_length=1, max_length=36, pattern=r"^[0-9A-Za-z_.\-]+$(?!\n)")]
-Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
+IDENTIFIER_PATTERN = r"^[0-9A-Za-z_.:\-]+$(?!\n)"
+BANK_PATTERN = r"^[0-9A-Za-z_\-]+$(?!\n)"
+ACCOUNT_PATTERN = r"^[0-9A-Za-z_.\-]+$(?!\n)"
+CURRENCY_PATTERN = r"^[A-Z]{3}$(?!\n)"
+
+SPELLINGS = {
+    IDENTIFIER_PATTERN: "digits, Latin letters and `_ . : -`",
+    BANK_PATTERN: "digits, Latin letters, `_` and `-`",
+    ACCOUNT_PATTERN: "digits, Latin letters and `_ . -`",
+    CURRENCY_PATTERN: "three Latin capitals",
+}
+"""What each pattern lets pass, in words."""
+
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=IDENTIFIER_PATTERN)]
+BankCode = Annotated[str, msgspec.Meta(min_length=1, max_length=12, pattern=BANK_PATTERN)]
+AccountNumber = Annotated[str, msgspec.Meta(min_length=1, max_length=36, pattern=ACCOUNT_PATTERN)]
+Currency = Annotated[str, msgspec.Meta(pattern=CURRENCY_PATTERN)]
 AmountFen = Annotated[int, msgspec.Meta(gt=0, le=MAX_AMOUNT_FEN)]
 BalanceFen = Annotated[int, msgspec.Meta(ge=-MAX_AMOUNT_FEN, le=MAX_AMOUNT_FEN)]
 EventTimeUs = Annotated[int, msgspec.Meta(gt=0, le=LATEST_US)]
@@ -35,6 +54,11 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_WHOLE)]
 """A count, an offset, or a sum in fen."""
 
 ShortText = Annotated[str, msgspec.Meta(max_length=64)]
+
+
+def _says(description: str) -> msgspec.Meta:
+    """Return what a schema says of a field."""
+    return msgspec.Meta(description=description)
 
 
 class AmountError(ValueError):
@@ -49,26 +73,49 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     ``None`` (or empty text) means "not told", never "no".
     """
 
-    transfer_id: Identifier
-    payer_bank: BankCode
-    payer_account: AccountNumber
-    payee_bank: BankCode
-    payee_account: AccountNumber
-    amount_fen: AmountFen
-    occurred_us: EventTimeUs
-    currency: Currency = "CNY"
-    """Carried into orders and read by nothing else: profiles and rules add every amount as if it were in CNY."""
-    channel: ShortText = ""
-    payer_balance_after_fen: BalanceFen | None = None
-    payee_balance_after_fen: BalanceFen | None = None
-    payer_opened_us: EventTimeUs | None = None
-    payee_opened_us: EventTimeUs | None = None
-    payee_known: bool | None = None
-    """Whether the payer's bank has seen this payer pay this payee before."""
-    in_call: bool | None = None
-    """Whether the payer was in a phone call while paying."""
-    device_id: ShortText = ""
-    ip: ShortText = ""
+    transfer_id: Annotated[Identifier, _says("The bank's own id of the transfer, never used for another.")]
+    payer_bank: Annotated[BankCode, _says("Code of the bank that is debited, as Sluice is configured with it.")]
+    payer_account: Annotated[AccountNumber, _says("Number of the account that pays.")]
+    payee_bank: Annotated[BankCode, _says("Code of the bank that is credited.")]
+    payee_account: Annotated[AccountNumber, _says("Number of the account that receives.")]
+    amount_fen: Annotated[AmountFen, _says("Amount in fen, 1/100 of the currency unit: 680.23 yuan are 68023.")]
+    occurred_us: Annotated[
+        EventTimeUs,
+        _says("When the transfer was executed, in microseconds since 1970-01-01 UTC; before 2000 is refused."),
+    ]
+    currency: Annotated[
+        Currency, _says("ISO 4217. Repeated in orders only: every amount and balance counts as if it were in CNY.")
+    ] = "CNY"
+    channel: Annotated[ShortText, _says("How it was paid, in the bank's words. Empty means not told.")] = ""
+    payer_balance_after_fen: Annotated[
+        BalanceFen | None,
+        _says("Payer's balance in fen after this transfer. Null means not told: the last one told is carried on."),
+    ] = None
+    payee_balance_after_fen: Annotated[
+        BalanceFen | None,
+        _says("Payee's balance in fen after this transfer. Null means not told: the last one told is carried on."),
+    ] = None
+    payer_opened_us: Annotated[
+        EventTimeUs | None,
+        _says(
+            "When the payer's account was opened, in microseconds since 1970-01-01 UTC. "
+            "Null means not told: an account is then as old as it was told before, else as its first transfer."
+        ),
+    ] = None
+    payee_opened_us: Annotated[
+        EventTimeUs | None, _says("When the payee's account was opened; unit and null as in `payer_opened_us`.")
+    ] = None
+    payee_known: Annotated[
+        bool | None,
+        _says("Whether the payer's bank has seen this payer pay this payee before. Null means not told, not no."),
+    ] = None
+    in_call: Annotated[
+        bool | None, _says("Whether the payer was in a phone call while paying. Null means not told, not no.")
+    ] = None
+    device_id: Annotated[
+        ShortText, _says("Device the payer used; a change of it is noticed. Empty means not told.")
+    ] = ""
+    ip: Annotated[ShortText, _says("Address the payer paid from; read by no rule. Empty means not told.")] = ""
 
     @property
     def payer(self) -> AccountId:
@@ -79,6 +126,39 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     def payee(self) -> AccountId:
         """Key of the receiving account."""
         return account_id(self.payee_bank, self.payee_account)
+
+
+class TimeFault(NamedTuple):
+    """A field whose time cannot be meant in microseconds, and why not."""
+
+    field: str
+    reason: str
+
+
+def time_fault(transfer: Transfer) -> TimeFault | None:
+    """Return the first time of a transfer that cannot be meant in microseconds, or ``None``.
+
+    Apart from the type, so that profiles and rules are free of it: whoever takes transfers in asks.
+    """
+    if transfer.occurred_us < EARLIEST_US:
+        return TimeFault("occurred_us", too_early(transfer.occurred_us, EARLIEST_US))
+    payer_us, payee_us = transfer.payer_opened_us, transfer.payee_opened_us
+    if payer_us is not None and payer_us < EARLIEST_OPENED_US:
+        return TimeFault("payer_opened_us", too_early(payer_us, EARLIEST_OPENED_US))
+    if payee_us is not None and payee_us < EARLIEST_OPENED_US:
+        return TimeFault("payee_opened_us", too_early(payee_us, EARLIEST_OPENED_US))
+    return None
+
+
+def too_early(given: int, earliest_us: int) -> str:
+    """Return why a time is refused, with the unit it was probably given in.
+
+    >>> too_early(1_773_707_500, EARLIEST_US)
+    '1773707500 lies before 2000-01-01 and looks like seconds; microseconds since 1970-01-01 UTC are wanted'
+    """
+    unit = " and looks like seconds" if given <= LATEST_US // 1_000_000 else ""
+    unit = unit or (" and looks like milliseconds" if given <= LATEST_US // 1_000 else "")
+    return f"{given} lies before {iso_from_us(earliest_us)[:10]}{unit}; microseconds since 1970-01-01 UTC are wanted"
 
 
 def account_id(bank: str, account: str) -> AccountId:

@@ -52,17 +52,17 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     auc_pr: float | None
     auc_pr_ci95: tuple[float, float] | None
     roc_auc: float | None
-    recall: dict[str, float]
-    precision: dict[str, float]
-    case_recall: dict[str, float]
-    money_recall: dict[str, float]
+    recall: dict[str, float | None]
+    precision: dict[str, float | None]
+    case_recall: dict[str, float | None]
+    money_recall: dict[str, float | None]
 
 
 class TypologyFigures(msgspec.Struct, frozen=True):
     """How much of one kind of fraud is within the budgets set over all transfers."""
 
     rows: int
-    recall: dict[str, float]
+    recall: dict[str, float | None]
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,13 +97,14 @@ def figures(judged: Judged, *, seed: int) -> Figures:
     """Return every figure of a ranking; ``seed`` drives the resampling of cases."""
     picked = {name: alerts(judged.risks, budget) for name, budget in BUDGETS.items()}
     named = bool((judged.cases != NO_CASE).any())
-    both_kinds = 0 < int(judged.fraud.sum()) < len(judged.fraud)
+    any_fraud = bool(judged.fraud.any())
+    both_kinds = any_fraud and not judged.fraud.all()
     return Figures(
         auc_pr=_rounded(average_precision_score(judged.fraud, judged.risks)) if both_kinds else None,
         auc_pr_ci95=auc_pr_interval(judged, seed=seed) if both_kinds else None,
         roc_auc=_rounded(roc_auc_score(judged.fraud, judged.risks)) if both_kinds else None,
         recall={name: share(judged.fraud & hit, judged.fraud) for name, hit in picked.items()},
-        precision={name: share(judged.fraud & hit, hit) for name, hit in picked.items()},
+        precision={name: share(judged.fraud & hit, hit) if any_fraud else None for name, hit in picked.items()},
         case_recall={name: case_recall(judged, hit) for name, hit in picked.items()} if named else {},
         money_recall={name: money_recall(judged, hit) for name, hit in picked.items()},
     )
@@ -120,23 +121,24 @@ def typology_figures(judged: Judged) -> dict[str, TypologyFigures]:
     return out
 
 
-def share(part: Bools, whole: Bools) -> float:
-    """Return how large a share ``part`` is of ``whole`` (0 of nothing is 0)."""
-    total = int(whole.sum())
-    return _rounded(int(part.sum()) / total) if total else 0.0
+def share(part: Bools, whole: Bools) -> float | None:
+    """Return how large a share ``part`` is of ``whole``; ``None`` of nothing.
+
+    >>> share(np.array([True, False]), np.array([True, True]))
+    0.5
+    """
+    return _ratio(int(part.sum()), int(whole.sum()))
 
 
-def case_recall(judged: Judged, hit: Bools) -> float:
-    """Return the share of cases with at least one alerted fraud row."""
+def case_recall(judged: Judged, hit: Bools) -> float | None:
+    """Return the share of cases with at least one alerted fraud row; ``None`` without cases."""
     known = judged.fraud & (judged.cases != NO_CASE)
-    total = len(np.unique(judged.cases[known]))
-    return _rounded(len(np.unique(judged.cases[known & hit])) / total) if total else 0.0
+    return _ratio(len(np.unique(judged.cases[known & hit])), len(np.unique(judged.cases[known])))
 
 
-def money_recall(judged: Judged, hit: Bools) -> float:
-    """Return the share of fraud money in the alerted rows."""
-    total = int(judged.amounts_fen[judged.fraud].sum())
-    return _rounded(int(judged.amounts_fen[judged.fraud & hit].sum()) / total) if total else 0.0
+def money_recall(judged: Judged, hit: Bools) -> float | None:
+    """Return the share of fraud money in the alerted rows; ``None`` without fraud."""
+    return _ratio(int(judged.amounts_fen[judged.fraud & hit].sum()), int(judged.amounts_fen[judged.fraud].sum()))
 
 
 def auc_pr_interval(judged: Judged, *, seed: int, resamples: int = RESAMPLES) -> tuple[float, float]:
@@ -207,6 +209,10 @@ def _weighted_precision(weights: Ints, false_until: Ints, last_of_tie: npt.NDArr
     at_tie = found[last_of_tie].astype(np.float64)
     precision = np.divide(at_tie, at_tie + false_until, out=np.zeros_like(at_tie), where=at_tie > 0)
     return float((precision * weights).sum() / found[-1])
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return _rounded(part / whole) if whole else None
 
 
 def _rounded(value: float) -> float:

@@ -42,7 +42,7 @@ WORKING_DAYS_S: Final = 7 * DAY_S
 CASH_CHANNELS: Final = frozenset(
     {"ATM", "CASH", "CASHOUT", "CASH_OUT", "CASH-OUT", "WITHDRAWAL", "CRYPTO", "OTC", "USDT", "GOLD", "TOPUP"}
 )
-"""Channels where money leaves the accounts: cash, goods that are cash, crypto (domain.md 3.2)."""
+"""Channels where money leaves the accounts: cash, goods that are cash, crypto (`docs/sources.md#mule-signs`)."""
 
 _ACCOUNT: Final = (
     *(

@@ -46,7 +46,7 @@ Places = npt.NDArray[np.intp]
 
 DECIMALS: Final = 4
 NIGHT_END_S: Final = 5 * 3_600
-"""Night is 00:00-05:00 (a vendor's rule, domain.md 3.1; no regulator gives hours)."""
+"""Night is 00:00-05:00 (`docs/sources.md#vendor-thresholds`; no regulator gives hours)."""
 
 PASS_FADE_S: Final = 3_600
 REVERSE_FADE_S: Final = 86_400

@@ -6,6 +6,7 @@ Written anew by ``python -c "from models.risk.pages import *; print(rules_page()
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable
 from typing import Any, get_type_hints
 
@@ -30,9 +31,9 @@ adds, at most its weight; the risk is the logistic of {base} and their sum, so i
 {stop} on it is in the stop band (a sum below {small} yuan only from a risk at which a stop costs less than it saves;
 `models/risk/thresholds.py`). Edition {edition}. Weights, severities and thresholds are settings: [the file](#the-file).
 
-**Ours** means: no regulator gives a number (`domain.md` 3.1), the default is our choice. All weights and severities are
-ours. Weights were chosen on simulated towns, so that honest life stays below a stop, and then rounded; the open set and
-labels of a live system play no part in them.
+**Ours** means: no regulator gives a number (`docs/sources.md#how-frauds-look`), the default is our choice. All weights
+and severities are ours. Weights were chosen on simulated towns, so that honest life stays below a stop, and then
+rounded; the open set and labels of a live system play no part in them.
 
 Many rules scale their weight: by size (0.3 for 100 yuan, 1 from 10,000 on), by how new the pair is (1, 0.7 on its
 first day, 0.35 later), by the number of payers the account has had (1 up to 8, 0.3 from 80 on: a shop), and by whether
@@ -65,7 +66,7 @@ _RULES_TABLE = """| code | section | severity | weight | thresholds | what, and 
 """
 
 _OWN_COLUMNS = ("weight", "severity")
-_SOURCES = ("domain.md", "261号", "Tx100405")
+_SOURCE = re.compile(r"`docs/(sources\.md#([\w-]+))`")
 
 _LISTS_HEAD = """
 ## Lists
@@ -119,7 +120,12 @@ def _cell(text: str) -> str:
 
 
 def _sourced(ground: str) -> str:
-    return ground if any(source in ground for source in _SOURCES) else f"{ground} Ours."
+    return _linked(ground) if _SOURCE.search(ground) else f"{ground} Ours."
+
+
+def _linked(text: str) -> str:
+    """Return the text with each cited entry of `docs/sources.md` as a link of a page beside it."""
+    return _SOURCE.sub(r"[\2](\1)", text)
 
 
 def _row(cells: Iterable[str]) -> str:
@@ -177,7 +183,7 @@ def rules_page() -> str:
         _row((code, _severity(UNRULED.get(code, grey.severity)), f"{zh}<br>{en}")) for code, (zh, en) in LISTED.items()
     )
     tail = _CODES_TAIL.format(panel=_severity(UNRULED["9999"]), thresholds=_threshold_rows())
-    return head + table + _LISTS_HEAD.format(grey=grey.weight) + lists + tail
+    return _linked(head) + table + _LISTS_HEAD.format(grey=grey.weight) + lists + tail
 
 
 _FEATURES_HEAD = """# Facts and features

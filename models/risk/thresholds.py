@@ -48,7 +48,7 @@ class AlertBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How many transfers may be alerted (watched or in the stop band), and when that says something.
 
     Raise `ValueError` if the window never holds enough. The default share is the
-    middle one of the budgets by which detection is judged (detection.md).
+    middle one of the budgets by which detection is judged (`docs/detection.md`).
     """
 
     share: Annotated[float, Meta(gt=0.0, le=0.5, description="Share of transfers that people can look at.")] = 0.005

@@ -6,16 +6,25 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import select
 
+from api.gauges import Gauges
 from api.producer import BrokerAway, Record, TopicProducer
 from api.relay import Relay, turn_of
 from api.store import publications
 from api.store.database import Database
 from api.store.tables import relay_holder
 from stream.broker import EmbeddedBroker
-from tests.apikit import until
+from telemetry.clock import ManualClock
+from tests.apikit import FakeBank, until
+from tests.controlkit import T0
+from tests.deskkit import Station
 from tests.relaykit import commit, states_on
+
+
+def told_age_s() -> float | None:
+    return REGISTRY.get_sample_value("sluice_unpublished_oldest_seconds")
 
 
 class Unconfirmed(TopicProducer):
@@ -64,6 +73,22 @@ async def test_a_relay_sends_in_order_and_the_next_one_goes_on_at_once(
         await commit(database, *states)
         await run_until_empty(Relay(database, producer, turn_of(database, instance, 3_600.0)), database)
     assert await states_on(bootstrap) == [1, 2, 3, 4, 5]
+
+
+async def test_the_age_of_what_waits_longest_is_told(
+    database: Database, producer: TopicProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.gauges.wall_us", lambda: 100_000_000)
+    desk = Station(database, FakeBank(), ManualClock(T0))
+    gauges = Gauges(database, desk.transactor, desk.brake, ["ccb"])
+    told = []
+    for at_us in (30_000_000, 99_000_000):
+        await commit(database, at_us, at_us=at_us)
+        await database.read(gauges.refresh)
+        told.append(told_age_s())
+    await run_until_empty(Relay(database, producer, turn_of(database, "one", 5.0)), database)
+    await database.read(gauges.refresh)
+    assert [*told, told_age_s()] == [70.0, 70.0, 0.0]
 
 
 async def test_what_the_broker_has_not_confirmed_waits(database: Database, bootstrap: str) -> None:

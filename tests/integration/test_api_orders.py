@@ -11,10 +11,11 @@ import pytest
 import pytest_asyncio
 
 from models.control.messages import CommandKind
-from models.money.types import LATEST_US, Transfer
+from models.money.types import LATEST_US, Transfer, us_from_iso
 from models.risk.assessment import Band, ListLevel
 from models.wire import ControlEntry, Topic, Verdict, VerdictLabel, decode_control, decode_verdict
 from stream.broker import EmbeddedBroker
+from telemetry.clock import wall_us
 from tests.apikit import Api, FakeBank, assessed, key_of, running, settings_for, transfer, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -325,7 +326,10 @@ async def test_transfers_drawn_by_lot_wait_for_an_analyst_and_their_verdict_says
     assert (said.source, said.label, said.sample_rate) == ("sample", "fraud", 0.5)
     assert drawn[0].transfer_id not in await waiting_reviews(api)
     assert (await api.get("/v1/reviews", who="icbc")).status_code == 403
-    assert code_of(await api.get("/v1/reviews", after="nonsense")) == (400, "bad_cursor")
+    for path, after in (("/v1/reviews", "nonsense"), ("/v1/orders", "nonsense"), ("/v1/lists", "\n")):
+        refused = await api.get(path, after=after)
+        assert code_of(refused) == (400, "bad_cursor")
+        assert refused.json()["title"] == "The query could not be read"
 
 
 async def metric(api: Api, name: str) -> float:
@@ -338,6 +342,7 @@ async def test_operators_see_counts_and_verification(api: Api) -> None:
     stats = await api.get("/v1/stats", who="ops")
     assert stats["orders"]["protective_stop"]["applied"] >= 1
     assert stats["transfers"]["assessed"] >= 1
+    assert us_from_iso(stats["world_time"]) == stats["world_time_us"] <= wall_us()
 
     async def settled() -> bool:
         return bool((await api.get("/v1/stats", who="ops"))["settled"])
@@ -363,4 +368,5 @@ async def test_rearming_is_for_operators(api: Api) -> None:
         "cleared": [],
         "tripped": [],
     }
-    assert (await api.client.get("/healthz")).json() == {"status": "ok", "brake_tripped": []}
+    health = (await api.client.get("/healthz")).json()
+    assert (health["status"], health["brake_tripped"]) == ("ok", [])

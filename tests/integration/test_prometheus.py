@@ -160,6 +160,12 @@ def test_a_database_that_somebody_has_locked(stack: Stack, prometheus: Prometheu
     expect_quiet(prometheus, "SluiceDatabaseAway")
 
 
+def test_records_that_nobody_relays(stack: Stack, prometheus: Prometheus) -> None:
+    with stack.refused_records(Topic.CONTROLS):
+        expect(prometheus, "SluiceRecordsUnpublished")
+    expect_quiet(prometheus, "SluiceRecordsUnpublished")
+
+
 def test_poison(stack: Stack, prometheus: Prometheus) -> None:
     for number in range(40):
         post_raw(stack.broker, Topic.TRANSFERS, f"poison-{number}".encode(), b"{}")

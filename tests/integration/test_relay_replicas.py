@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -12,10 +13,13 @@ from api.store.database import Database, StoreAway
 from api.store.migrate import LOCK_KEY, upgrade
 from api.store.relaylock import FRESH_S, RELAY_KEY, RETRY_S
 from stream.broker import EmbeddedBroker
+from tests.deploy_files import ROOT
 from tests.pgkit import PostgresServer
 from tests.relaykit import DELIVERY_S, Hand, Replica, commit, end_session, replica, states_on
 
 pytestmark = pytest.mark.postgres
+
+RUNBOOK = ROOT / "docs" / "runbook" / "SluiceRecordsUnpublished.md"
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +96,16 @@ async def test_one_relays_until_its_session_ends_and_the_other_then_waits_first(
     clock.now_s += RETRY_S
     assert (await one.relay.send_some(), await two.relay.send_some()) == (0, 1)
     assert await states_on(bootstrap) == [1, 2, 3, 4]
+
+
+async def test_the_runbook_finds_the_session_whose_turn_it_is(one: Replica, two: Replica) -> None:
+    await commit(one.database, 1)
+    assert (await one.relay.send_some(), await two.relay.send_some()) == (1, 0)
+    (asked,) = re.findall(r"```sql\n(.*?)```", RUNBOOK.read_text(), re.DOTALL)
+    last_sender, session, _ = asked.split(";")
+    assert await two.database.read(lambda c: c.execute(text(last_sender)).scalar_one()) == "one"
+    found = await two.database.read(lambda c: c.execute(text(session)).one())
+    assert found.pid == await one.lock.read(lambda c: c.execute(text("SELECT pg_backend_pid()")).scalar_one())
 
 
 async def test_what_a_former_holder_read_before_it_stood_still_is_never_sent(

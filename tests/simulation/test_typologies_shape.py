@@ -45,8 +45,9 @@ def test_the_share_of_fraud_is_about_what_was_asked_for() -> None:
 
 
 def test_money_is_passed_on_as_fast_as_on_real_chains() -> None:
-    """10 % within 12 s, 25 % within 72 s, median 384 s, 68 % within 1 h, 82 % within 24 h (``detection.md``).
+    """10 % within 12 s, 25 % within 72 s, median 384 s, 68 % within 1 h, 82 % within 24 h.
 
+    Source: ``docs/sources.md#real-hops``.
     The slowest hops fall beyond the ten days, and parts of one sum follow each other quickly.
     """
     waits = [wait for wait, _ in hops()]

@@ -1,4 +1,7 @@
-"""Result codes and controls of ``domain.md`` 2.1, one behaviour a test; over HTTP they are tested as a contract."""
+"""Result codes and controls (``docs/sources.md#platform-results``), one behaviour a test.
+
+Over HTTP they are tested as a contract.
+"""
 
 from __future__ import annotations
 

@@ -69,6 +69,97 @@ def test_what_makes_no_sense_is_refused(transfers, wrong):
     assert not Path(".run").exists()
 
 
+def last_line(done: Result) -> str:
+    return done.stderr.strip().splitlines()[-1]
+
+
+def no_replay(monkeypatch) -> None:
+    monkeypatch.setattr("cli.backtest.run_backtest", lambda *_: pytest.fail("replayed before it was refused"))
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_replay(transfers, monkeypatch):
+    no_replay(monkeypatch)
+    done = backtest(transfers, "--report", "/proc/x.html")
+    assert done.exit_code == 2
+    assert last_line(done).startswith("/proc/x.html cannot be written (")
+    assert last_line(done).endswith("): give --report a file in a folder that you may write to")
+
+
+def test_a_folder_that_can_keep_nothing_is_refused_before_the_replay(transfers, monkeypatch):
+    no_replay(monkeypatch)
+    Path(".run").write_text("in the way")
+    done = backtest(transfers)
+    assert done.exit_code == 2
+    assert last_line(done).startswith(".run/backtest cannot be written (")
+    assert last_line(done).endswith("): go to a folder that you may write to; finished files are kept there")
+
+
+def test_a_report_is_tried_without_a_trace(transfers):
+    Path("old.html").write_text("an old report")
+    Path("bad.csv").write_text("no,columns\n")
+    for report in ("old.html", "new.html"):
+        assert backtest("bad.csv", "--report", report).exit_code == 2
+    assert Path("old.html").read_text() == "an old report"
+    assert not Path("new.html").exists()
+
+
+def without_labels(transfers: Path) -> Path:
+    path = transfers.with_name("unlabelled.csv")
+    rows = [line.split(",") for line in transfers.read_text().splitlines()]
+    path.write_text("\n".join(",".join(row[:-2]) for row in rows) + "\n")
+    return path
+
+
+def test_a_file_without_labels_is_neither_judged_nor_learned_from(transfers):
+    done = backtest(without_labels(transfers), "--json", "--selective", "--report", "out.html")
+    found = json.loads(done.stdout)
+    assert done.exit_code == 0
+    assert "unlabelled: no column is_fraud" in done.stderr
+    assert (found["labelled"], found["labels_delay_days"], found["selection"]) == (False, None, None)
+    assert set(found["health"]["learned"].values()) <= {0}
+    for part in ("last40", "stream"):
+        for name in ("recall", "precision", "money_recall"):
+            assert set(found[part][name].values()) == {None}
+    assert (found["calibration"]["brier"], found["calibration"]["ece"]) == (None, None)
+    page = Path("out.html").read_text()
+    assert "no column is_fraud" in page
+    assert "Precision and recall" not in page
+
+
+def test_the_table_has_a_dash_where_nothing_can_be_judged(transfers):
+    shown = backtest(without_labels(transfers)).stdout
+    assert "fraud unknown" in shown
+    assert "0.1%: -  0.5%: -  1%: -" in shown
+    assert "0.0 %" not in shown
+
+
+def test_a_file_of_a_header_alone_is_told_so(transfers):
+    path = transfers.with_name("bare.csv")
+    path.write_text(HEADER + "\n")
+    done = backtest(path)
+    assert done.exit_code == 0
+    assert "bare: no transfers" in done.stderr
+    assert "0.0 %" not in done.stdout
+
+
+def test_a_judged_part_without_fraud_is_told_so(transfers):
+    done = backtest(transfers)
+    assert "tiny: no fraud in the last 40 %" in done.stderr
+    assert "30 transfers, 1 fraud" in " ".join(done.stdout.split())
+    transfers.write_text(transfers.read_text().replace(",0,\n", ",1,\n"))
+    assert "tiny: " not in backtest(transfers).stderr
+
+
+def test_a_kept_result_warns_again(transfers):
+    path = without_labels(transfers)
+    assert backtest(path).stderr.count("no column is_fraud") == 1
+    assert backtest(path).stderr.count("no column is_fraud") == 1
+
+
+def test_one_day_is_no_days(transfers):
+    assert "labels after 1 day;" in " ".join(backtest(transfers).stdout.split())
+
+
 def test_help_says_where_a_run_that_was_cut_short_goes_on():
     told = " ".join(backtest("--help").stdout.split())
     assert "goes on with the next file" in told

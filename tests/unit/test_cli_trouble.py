@@ -80,6 +80,14 @@ def test_where_transfers_cannot_go_is_said(tmp_path: Path, arguments: tuple[str,
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("name", ["t.txt", "t.gz", "csv"])
+def test_a_name_that_says_nothing_of_its_content_is_refused(tmp_path: Path, name: str) -> None:
+    done = sluice(tmp_path, "simulate", "--customers", "100", "--days", "0.01", "--out", name)
+    assert done.returncode == 2
+    assert f"{name} must end in .csv or .csv.gz" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_bug_still_shows_its_traceback(tmp_path: Path) -> None:
     code = "import cli.main, cli.verify; cli.verify.run_verify = lambda **_: 1 / 0; cli.main.main()"
     done = subprocess.run([sys.executable, "-c", code, "verify"], cwd=ROOT, capture_output=True, text=True, check=False)

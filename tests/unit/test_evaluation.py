@@ -92,8 +92,14 @@ def test_the_interval_holds_the_figure_and_is_wider_with_fewer_cases():
 def test_without_fraud_there_is_no_area():
     found = figures(judged([0.1, 0.2], [False, False]), seed=1)
     assert (found.auc_pr, found.roc_auc, found.auc_pr_ci95) == (None, None, None)
-    assert found.recall["1%"] == 0.0
+    assert set(found.recall.values()) | set(found.precision.values()) | set(found.money_recall.values()) == {None}
     assert precision_recall_points(judged([0.1], [False])) == []
+
+
+def test_a_budget_too_small_for_one_alert_has_no_precision():
+    found = figures(judged([0.1] * 300, [True] + [False] * 299), seed=1)
+    assert (found.precision["0.1%"], found.recall["0.1%"]) == (None, 0.0)
+    assert found.precision["1%"] is not None
 
 
 def test_typologies_are_counted_within_the_budgets_of_all_rows():

@@ -66,7 +66,7 @@ def test_every_part_is_there_and_names_from_the_file_are_escaped(page):
     for part in (*parts, "Fraud and risk over time", "Most used reasons", "Worst misses"):
         assert part in page
     assert "&lt;script&gt;" in page
-    assert "tiny: 900 transfers, 18 fraud, labels after 1 days" in page
+    assert "tiny: 900 transfers, 18 fraud, labels after 1 day</h2>" in page
 
 
 def test_the_worst_misses_have_their_story(found):

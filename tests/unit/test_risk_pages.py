@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,5 +31,9 @@ def test_nothing_is_left_out() -> None:
 
 
 def test_every_default_says_where_it_comes_from() -> None:
-    assert "domain.md" in rules_page()
+    grounds = [
+        line.split(" | ")[5] for line in rules_page().splitlines() if re.match(r"\| [A-Z\d]+ \| `\w+` \| ", line)
+    ]
+    assert len(grounds) == len(RULES)
+    assert all(("](sources.md#" in ground) != ground.endswith(" Ours.") for ground in grounds)
     assert all(str(rule.weigh.__doc__).startswith("Fire ") for rule in RULES)

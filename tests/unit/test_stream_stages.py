@@ -207,6 +207,21 @@ def test_a_transfer_from_the_future_is_refused_beyond_the_tolerance(bench: Bench
     assert letters(bench.debit.run([at_edge, beyond])) == ["future"]
 
 
+@pytest.mark.parametrize("field", ["occurred_us", "payer_opened_us", "payee_opened_us"])
+@pytest.mark.parametrize("given", [1_773_707_500, 1_773_707_500_000])
+def test_a_time_in_another_unit_is_set_aside_by_name_and_counts_nowhere(bench: Bench, field: str, given: int) -> None:
+    outcome = bench.debit.run([bench.place(transfer(1, **{field: given}))])
+    assert letters(outcome) == ["time_unit"]
+    assert (outcome.bad, outcome.dirty, bench.store.data) == (1, {}, {})
+    assert decode_dead_letter(outcome.outputs[0].value).detail.startswith(f"{field}: {given} lies before ")
+
+
+def test_an_account_opened_in_1985_is_scored(bench: Bench) -> None:
+    opened_us = 483_753_600_000_000
+    record = bench.place(transfer(1, payer_opened_us=opened_us, payee_opened_us=opened_us))
+    assert [each.topic for each in bench.debit.run([record]).outputs] == [Topic.CREDITS]
+
+
 def test_a_record_that_leads_to_one_no_producer_takes_is_set_aside_instead(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

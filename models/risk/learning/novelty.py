@@ -43,7 +43,7 @@ WATCHED: Final = {
     "payee_share_24h": 1,
     "alike_in": 1,
 }
-"""Features watched without labels, and the side (1 high, -1 low) where the typologies of ``domain.md`` 3.2 put them."""
+"""Features watched without labels, and the side (1 high, -1 low) where ``docs/sources.md#mule-signs`` puts them."""
 
 SAMPLE_ROWS: Final = 8_192
 """Transfers kept to know what is rare."""

@@ -1,4 +1,4 @@
-"""Rules of the receiving side: how accounts for hire take in and pass on money (`domain.md` 3.2).
+"""Rules of the receiving side: how accounts for hire take in and pass on money (`docs/sources.md#mule-signs`).
 
 Each returns the weight of one ground, 0 if it does not fire.
 """

@@ -1,4 +1,6 @@
-"""Feature codes that banks report to the national platform, as far as transfers show them (`domain.md` 2.1, 3.1).
+"""Feature codes that banks report to the national platform, as far as transfers show them.
+
+Codes: `docs/sources.md#platform-events`; constants: `docs/sources.md#platform-shapes`.
 
 3006-3008 use the five working days of a bank's own code: they fill suspicious
 lists. The same shapes at the speed of a stop are `mule.pool` and `mule.split`.

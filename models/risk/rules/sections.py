@@ -3,7 +3,7 @@
 A weight is the log-odds that a rule adds when it fires fully: 2.3 makes the odds
 ten times larger. All weights and severities are ours, and so is every threshold
 whose docstring names no source: no regulator gives a number for "fast", for a
-residual balance or for night (`domain.md` 3.1).
+residual balance or for night (`docs/sources.md#how-frauds-look`).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class TaintedForward(Section, frozen=True, kw_only=True):
 class FanIn(Section, frozen=True, kw_only=True):
     """More strangers pay one account within a day than its history lets expect; fully at a surprise of ``full``.
 
-    Star-in of `domain.md` 3.1 begins at 5 payers a day; weighed from 2 on, by the account's own rate.
+    The pattern of `docs/sources.md#star-in` begins at 5 payers a day; weighed from 2 on, by the account's own rate.
     """
 
     weight: Weight = 4.2
@@ -106,7 +106,7 @@ class NoResidual(Section, frozen=True, kw_only=True):
 
 
 class Dormant(Section, frozen=True, kw_only=True):
-    """沉睡账户启用: money from a new payer wakes an account idle for ``idle_s`` (261号 speaks of 6 months)."""
+    """沉睡账户启用: money of a new payer after ``idle_s`` idle (`docs/sources.md#notice-261`: 6 months)."""
 
     weight: Weight = 1.5
     severity: Severity = Severity.ELEVATED
@@ -174,7 +174,7 @@ class Structured(Section, frozen=True, kw_only=True):
 
 
 class UnderLimit(Section, frozen=True, kw_only=True):
-    """Singles under the limit that together exceed it in a day (261号: non-counter payments over CNY 50,000 a day)."""
+    """Singles under the limit that together exceed it in a day (CNY 50,000: `docs/sources.md#notice-261`)."""
 
     weight: Weight = 0.2
     severity: Severity = Severity.ELEVATED
@@ -231,14 +231,14 @@ class LargeFirst(Section, frozen=True, kw_only=True):
 
 
 class InCall(Section, frozen=True, kw_only=True):
-    """The payer is in a call while paying a new payee (`domain.md` 3.2)."""
+    """The payer is in a call while paying a new payee (`docs/sources.md#victim-signs`)."""
 
     weight: Weight = 1.5
     severity: Severity = Severity.SERIOUS
 
 
 class Night(Section, frozen=True, kw_only=True):
-    """Large payment to a new payee between midnight and ``until_s`` (`domain.md` 3.1: 00:00-05:00, a vendor's)."""
+    """Large payment to a new payee between midnight and ``until_s`` (to 05:00: `docs/sources.md#vendor-thresholds`)."""
 
     weight: Weight = 0.8
     severity: Severity = Severity.NOTICE
@@ -247,7 +247,7 @@ class Night(Section, frozen=True, kw_only=True):
 
 
 class StepUp(Section, frozen=True, kw_only=True):
-    """Growing payments to a payee known for less than ``within_s`` (1,000, 5,000, 20,000 in `domain.md` 3.1)."""
+    """Growing payments to a payee known for less than ``within_s`` (`docs/sources.md#vendor-thresholds`)."""
 
     weight: Weight = 3.0
     severity: Severity = Severity.SERIOUS
@@ -256,7 +256,7 @@ class StepUp(Section, frozen=True, kw_only=True):
 
 
 class Probe(Section, frozen=True, kw_only=True):
-    """小额试探: a small debit, then a large one within the hour (`domain.md` 3.1: CNY 100-500)."""
+    """小额试探: a small debit, then a large one within the hour (`docs/sources.md#vendor-thresholds`)."""
 
     weight: Weight = 0.3
     severity: Severity = Severity.ELEVATED
@@ -280,7 +280,7 @@ class Emptying(Section, frozen=True, kw_only=True):
 
 
 class Reported3002(Section, frozen=True, kw_only=True):
-    """被害人举报: an account received money in at least ``frauds`` proven frauds (code 3002 of `domain.md` 2.1)."""
+    """被害人举报: an account was paid in at least ``frauds`` proven frauds (`docs/sources.md#platform-events`)."""
 
     weight: Weight = 4.0
     severity: Severity = Severity.CRITICAL
@@ -288,7 +288,10 @@ class Reported3002(Section, frozen=True, kw_only=True):
 
 
 class Gather3006(Section, frozen=True, kw_only=True):
-    """分散转入集中转出 in 5 working days (Tx100405Mapper2: >= 3 credits, sums within 10 %, 3 x debits < credits)."""
+    """分散转入集中转出 in 5 working days (`docs/sources.md#platform-shapes`).
+
+    At least 3 credits, sums within 10 %, 3 x debits < credits.
+    """
 
     weight: Weight = 0.3
     severity: Severity = Severity.ELEVATED
@@ -298,7 +301,10 @@ class Gather3006(Section, frozen=True, kw_only=True):
 
 
 class Scatter3007(Section, frozen=True, kw_only=True):
-    """集中转入分散转出 in 5 working days (Tx100405Mapper2: >= 3 debits, sums within 10 %, 3 x credits <= debits)."""
+    """集中转入分散转出 in 5 working days (`docs/sources.md#platform-shapes`).
+
+    At least 3 debits, sums within 10 %, 3 x credits <= debits.
+    """
 
     weight: Weight = 0.3
     severity: Severity = Severity.ELEVATED
@@ -308,7 +314,7 @@ class Scatter3007(Section, frozen=True, kw_only=True):
 
 
 class Repeated3008(Section, frozen=True, kw_only=True):
-    """Repeated between one pair in 5 working days (Tx100405: >= 3 in and >= 3 out)."""
+    """Repeated between one pair in 5 working days (`docs/sources.md#platform-shapes`: >= 3 in and >= 3 out)."""
 
     weight: Weight = 0.1
     severity: Severity = Severity.NOTICE

@@ -1,4 +1,4 @@
-"""Rules of the paying side: how a victim's payments differ from the victim's habit (`domain.md` 3.1, 3.2)."""
+"""Rules of the paying side: how a victim's payments differ from the victim's habit (`docs/sources.md#victim-signs`)."""
 
 from __future__ import annotations
 
