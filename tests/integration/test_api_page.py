@@ -67,6 +67,6 @@ async def test_the_examples_lead_from_a_transfer_to_a_freeze_signed_by_two(tmp_p
     assert [state for state in states if state][:3] == ["draft", "reviewed", "dispatched"]
 
 
-@pytest.mark.parametrize("name", ["SLUICE_API_KEYS_FILE", "make_env.py", "keys.json", "sha256sum"])
+@pytest.mark.parametrize("name", ["SLUICE_API_KEYS_FILE", "make_env.py", "keys.env", "sha256sum"])
 def test_the_page_says_where_keys_come_from(name: str) -> None:
     assert name in PAGE.read_text()
