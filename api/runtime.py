@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import structlog
@@ -35,14 +35,11 @@ from api.traces import Traces
 from api.waiters import DecisionView, Waiters
 from models.control.brake import Brake
 from telemetry import metrics
-from telemetry.clock import Clock, parse_clock
+from telemetry.clock import Clock, ahead_us, parse_clock
 from telemetry.misconfigured import Misconfigured
 from telemetry.tracing import open_spans
 
 log = structlog.get_logger(__name__)
-
-LATE_SLACK_S: Final = 2.0
-"""Wall time by which clocks of banks may run ahead, whatever the speed of the world."""
 
 
 class Runtime:
@@ -96,7 +93,7 @@ class Runtime:
 
     def _rules(self) -> DeskRules:
         settings = self.settings
-        least_us = int(settings.feedback_min_wall_s * self._world_us_per_wall_s())
+        least_us = int(settings.feedback_min_wall_s * SECOND_US / self.clock.wall_s(SECOND_US))
         return DeskRules(
             policy=settings.policy(),
             clocks=settings.clocks(),
@@ -104,14 +101,10 @@ class Runtime:
             instance=settings.instance,
         )
 
-    def _world_us_per_wall_s(self) -> float:
-        return SECOND_US / self.clock.wall_s(SECOND_US)
-
     def present(self) -> Present:
         """Return world time and how far ahead of it a transfer may lie."""
-        tolerance = max(self.settings.future_tolerance_s * SECOND_US, LATE_SLACK_S * self._world_us_per_wall_s())
         now_us = self.clock.now_us()
-        return Present(now_us, now_us + int(tolerance))
+        return Present(now_us, now_us + ahead_us(self.clock, self.settings.future_tolerance_s))
 
     async def start(self) -> None:
         """Bring the database up to date, then start everything that works by itself."""

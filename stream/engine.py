@@ -26,7 +26,7 @@ from stream.settings import WorkerSettings
 from stream.stages import CreditStage, DebitStage, StageTools
 from stream.tables import MemoryProfiles, Profiles, RocksProfiles
 from stream.topics import changelog_topic
-from telemetry.clock import parse_clock
+from telemetry.clock import ahead_us, parse_clock
 from telemetry.metrics import CONSUMER_LAG
 from telemetry.tracing import carried
 
@@ -85,9 +85,8 @@ class ScoringEngine:
             is_current=self._is_current,
         )
         tools = StageTools(scorer, self.profiles, self._quarantine)
-        debit = DebitStage(
-            tools, clock=parse_clock(settings.clock), future_tolerance_us=int(settings.future_tolerance_s * 1_000_000)
-        )
+        clock = parse_clock(settings.clock)
+        debit = DebitStage(tools, clock=clock, future_tolerance_us=ahead_us(clock, settings.future_tolerance_s))
         credit = CreditStage(tools, controls=controls)
         for topic, name, stage in ((Topic.TRANSFERS, "debited", debit), (Topic.CREDITS, "assessed", credit)):
             runner = Runner(name, stage, engine)

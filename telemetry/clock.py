@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import time
 from math import isinf
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from telemetry.misconfigured import Misconfigured
+
+LEAST_AHEAD_S: Final = 2.0
+"""Wall seconds by which clocks of banks may run ahead, whatever the speed of the world."""
 
 
 class Clock(Protocol):
@@ -25,6 +28,16 @@ class Clock(Protocol):
     def wall_s(self, world_us: int) -> float:
         """Return how many wall seconds pass in ``world_us`` microseconds of the world."""
         ...
+
+
+def ahead_us(clock: Clock, world_s: float) -> int:
+    """Return how far ahead of the clock a transfer may lie: ``world_s``, at least `LEAST_AHEAD_S` on the wall.
+
+    >>> ahead_us(ScaledClock(), 300), ahead_us(ScaledClock(speed=1000.0), 300)
+    (300000000, 2000000000)
+    """
+    least_us = LEAST_AHEAD_S * 1_000_000 / clock.wall_s(1_000_000)
+    return int(max(world_s * 1_000_000, least_us))
 
 
 def wall_us() -> int:
