@@ -153,10 +153,8 @@ class Run:
                 live.update(live_view(self._moment(observer, window), addresses))
 
     def _moment(self, observer: Observer, window: LatencyWindow) -> Moment:
-        assessed, bands = (
-            observer.assessed,
-            dict(observer.bands),
-        )  # read first, or they could be ahead of what is accepted
+        # Read first, or they could be ahead of what is accepted.
+        assessed, bands = observer.assessed, dict(observer.bands)
         pages = self._pages()
         return Moment(
             world=self._sources.world(),
