@@ -27,7 +27,7 @@ from api.limits import BodyLimit
 from api.replies import document
 from api.routes import admin, health, lists, orders, reviews, snapshots, transfers, verdicts
 from api.runtime import Runtime
-from api.schemas import SPELLINGS
+from api.schemas import may_hold
 from api.settings import ApiSettings
 from api.store.database import StoreAway
 from telemetry import metrics
@@ -134,8 +134,8 @@ def validation_problem(error: RequestValidationError) -> ApiError:
 
 
 def _field_problem(complaint: dict[str, Any]) -> FieldProblem:
-    words = SPELLINGS.get(complaint.get("ctx", {}).get("pattern", ""))
-    reason = f"may hold only {words}" if words else complaint["msg"].removeprefix("Value error, ")
+    in_words = may_hold(complaint.get("ctx", {}).get("pattern", ""))
+    reason = in_words or complaint["msg"].removeprefix("Value error, ")
     place, *steps = complaint["loc"]
     return FieldProblem("".join(f"/{step}" for step in steps), f"{reason} (in {place})")
 

@@ -8,7 +8,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from api.errors import BadRequest, FieldProblem, Unprocessable
-from models.money.types import SPELLINGS
+from api.schemas import may_hold
+from models.money.types import NO_LINE_END, SPELLINGS
 from models.wire import SCHEMA, TransferRecord
 
 T = TypeVar("T")
@@ -16,7 +17,7 @@ T = TypeVar("T")
 _WHERE: Final = re.compile(r"^(?P<reason>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 _FIELD: Final = re.compile(r"(?:missing required field|unknown field) `(?P<field>[^`]*)`")
 _PATTERNS: Final = {
-    f"Expected `str` matching regex {pattern!r}": f"may hold only {words}" for pattern, words in SPELLINGS.items()
+    f"Expected `str` matching regex {pattern + NO_LINE_END!r}": may_hold(pattern) for pattern in SPELLINGS
 }
 """Complaints of msgspec that quote a pattern, and the same in words."""
 
@@ -86,4 +87,4 @@ def field_problem(message: str) -> FieldProblem:
     if named:
         steps.append(named["field"])
     pointer = "".join(f"/{step.replace('~', '~0').replace('/', '~1')}" for step in steps)
-    return FieldProblem(pointer, _PATTERNS.get(reason, reason))
+    return FieldProblem(pointer, _PATTERNS.get(reason) or reason)

@@ -7,7 +7,15 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from models.money.types import EARLIEST_US, LATEST_US, too_early
+from models.money.types import (
+    ACCOUNT_PATTERN,
+    BANK_PATTERN,
+    EARLIEST_US,
+    IDENTIFIER_PATTERN,
+    LATEST_US,
+    SPELLINGS,
+    too_early,
+)
 from models.risk.assessment import ListLevel
 from models.wire import VerdictLabel
 
@@ -15,14 +23,19 @@ MAX_REPORTED: int = 100
 """Transfers in one victim's report."""
 
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
-ID_PATTERN = r"^[0-9A-Za-z_.:\-]+$"
 
-SPELLINGS: Final = {PLAIN: "text on one line", ID_PATTERN: "digits, Latin letters and `_ . : -`"}
-"""What each pattern lets pass, in words."""
+_WORDS: Final = {PLAIN: "text on one line", **SPELLINGS}
+
+
+def may_hold(pattern: str) -> str | None:
+    """Return what a pattern lets pass, in words; ``None`` for one that there are no words for."""
+    words = _WORDS.get(pattern)
+    return words and f"may hold only {words}"
+
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=PLAIN)]
 Reasoned = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=PLAIN)]
-Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=ID_PATTERN)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=IDENTIFIER_PATTERN)]
 
 
 def _in_microseconds(us: int) -> int:
@@ -33,10 +46,10 @@ def _in_microseconds(us: int) -> int:
 
 TimeUs = Annotated[int, Field(gt=0, le=LATEST_US), AfterValidator(_in_microseconds)]
 
-TransferPath = Annotated[str, Path(min_length=1, max_length=64, pattern=ID_PATTERN)]
+TransferPath = Annotated[str, Path(min_length=1, max_length=64, pattern=IDENTIFIER_PATTERN)]
 OrderPath = Annotated[str, Path(pattern=r"^[A-Z]{2}-[0-9a-f]{16}$", examples=["PS-15447a8f541a252e"])]
-BankPath = Annotated[str, Path(max_length=12, pattern=r"^[0-9A-Za-z_\-]+$", examples=["jiangnan"])]
-AccountPath = Annotated[str, Path(max_length=36, pattern=r"^[0-9A-Za-z_.\-]+$", examples=["6222021234567890"])]
+BankPath = Annotated[str, Path(max_length=12, pattern=BANK_PATTERN, examples=["jiangnan"])]
+AccountPath = Annotated[str, Path(max_length=36, pattern=ACCOUNT_PATTERN, examples=["6222021234567890"])]
 
 
 class Body(BaseModel):

@@ -26,11 +26,13 @@ EARLIEST_OPENED_US = LATEST_US // 1_000
 MAX_WHOLE = 2**53 - 1
 """Largest whole number on any wire, which every database and every double holds (as a time: the year 2255)."""
 
-# ``$`` alone would let a trailing newline pass.
-IDENTIFIER_PATTERN = r"^[0-9A-Za-z_.:\-]+$(?!\n)"
-BANK_PATTERN = r"^[0-9A-Za-z_\-]+$(?!\n)"
-ACCOUNT_PATTERN = r"^[0-9A-Za-z_.\-]+$(?!\n)"
-CURRENCY_PATTERN = r"^[A-Z]{3}$(?!\n)"
+IDENTIFIER_PATTERN = r"^[0-9A-Za-z_.:\-]+$"
+BANK_PATTERN = r"^[0-9A-Za-z_\-]+$"
+ACCOUNT_PATTERN = r"^[0-9A-Za-z_.\-]+$"
+CURRENCY_PATTERN = r"^[A-Z]{3}$"
+
+NO_LINE_END = r"(?!\n)"
+"""Follows each of these where Python's ``re`` checks it (msgspec): ``$`` alone lets a trailing newline pass there."""
 
 SPELLINGS = {
     IDENTIFIER_PATTERN: "digits, Latin letters and `_ . : -`",
@@ -40,10 +42,10 @@ SPELLINGS = {
 }
 """What each pattern lets pass, in words."""
 
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=IDENTIFIER_PATTERN)]
-BankCode = Annotated[str, msgspec.Meta(min_length=1, max_length=12, pattern=BANK_PATTERN)]
-AccountNumber = Annotated[str, msgspec.Meta(min_length=1, max_length=36, pattern=ACCOUNT_PATTERN)]
-Currency = Annotated[str, msgspec.Meta(pattern=CURRENCY_PATTERN)]
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=IDENTIFIER_PATTERN + NO_LINE_END)]
+BankCode = Annotated[str, msgspec.Meta(min_length=1, max_length=12, pattern=BANK_PATTERN + NO_LINE_END)]
+AccountNumber = Annotated[str, msgspec.Meta(min_length=1, max_length=36, pattern=ACCOUNT_PATTERN + NO_LINE_END)]
+Currency = Annotated[str, msgspec.Meta(pattern=CURRENCY_PATTERN + NO_LINE_END)]
 AmountFen = Annotated[int, msgspec.Meta(gt=0, le=MAX_AMOUNT_FEN)]
 BalanceFen = Annotated[int, msgspec.Meta(ge=-MAX_AMOUNT_FEN, le=MAX_AMOUNT_FEN)]
 EventTimeUs = Annotated[int, msgspec.Meta(gt=0, le=LATEST_US)]
