@@ -106,7 +106,7 @@ class Gauges:
         for state in waiting_states(kind):
             for bank in self._banks:
                 since_us = oldest.get((kind.value, state.value, bank), now_us)
-                metrics.ORDER_OLDEST.labels(kind, state, bank).set(max(0, now_us - since_us) / 1e6)
+                metrics.ORDER_OLDEST.labels(kind, state, bank).set(_age_s(since_us, now_us))
 
     def _lapsing(self, connection: Connection, kind: OrderKind, now_us: int) -> None:
         in_force = self._values(IN_FORCE)
@@ -125,13 +125,12 @@ class Gauges:
         for bank in {*self._banks, *ages}:
             number, oldest = ages.get(bank, (0, now))
             metrics.OUTBOX_PENDING.labels(bank).set(number)
-            metrics.OUTBOX_OLDEST.labels(bank).set(max(0, now - oldest) / 1e6)
+            metrics.OUTBOX_OLDEST.labels(bank).set(_age_s(oldest, now))
 
     @staticmethod
     def _unpublished(connection: Connection) -> None:
-        now = wall_us()
         oldest = publications.oldest_wall_us(connection)
-        metrics.UNPUBLISHED_OLDEST.set(max(0, now - (now if oldest is None else oldest)) / 1e6)
+        metrics.UNPUBLISHED_OLDEST.set(0 if oldest is None else _age_s(oldest, wall_us()))
 
     def _audit(self, connection: Connection) -> None:
         """Check what was appended since the last look; a full check is `api.verify.verify`'s."""
@@ -143,3 +142,8 @@ class Gauges:
             log.critical("ALARM: the audit chain is broken", breach=report.breach)
         else:
             self._checked = (report.last_seq, report.last_digest)
+
+
+def _age_s(since_us: int, now_us: int) -> float:
+    """Return the seconds since then; 0 for what another machine's clock places ahead."""
+    return max(0, now_us - since_us) / 1e6
