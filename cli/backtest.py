@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -50,25 +50,24 @@ def _writing(place: object, advice: str) -> Iterator[None]:
         raise CannotWrite(f"{place} cannot be written ({error.strerror}): {advice}") from error
 
 
+def _writing_report(report: Path) -> AbstractContextManager[None]:
+    return _writing(report, "give --report a file in a folder that you may write to")
+
+
 def _try_to_write(report: Path | None) -> None:
-    """Raise `CannotWrite`, before minutes of work, if the report or finished files cannot be left in their places."""
+    """Raise `CannotWrite`, before minutes of work, if the report or finished files cannot be left in their places.
+
+    Leaves a report that was there as it was, and none where none was.
+    """
     if report is not None:
-        _leave_report(report, None)
+        with _writing_report(report):
+            was_there = report.exists()
+            report.open("ab").close()
+            if not was_there:
+                report.unlink()
     with _writing(STATE_DIR, "go to a folder that you may write to; finished files are kept there"):
         STATE_DIR.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=STATE_DIR).close()
-
-
-def _leave_report(report: Path, page: str | None) -> None:
-    """Write the page; without one only try, and leave everything as it was."""
-    with _writing(report, "give --report a file in a folder that you may write to"):
-        if page is not None:
-            report.write_text(page, encoding="utf-8")
-            return
-        was_there = report.exists()
-        report.open("ab").close()
-        if not was_there:
-            report.unlink()
 
 
 def _percent(value: float | None) -> str:
@@ -144,7 +143,9 @@ def backtest_files(
     _show(results, as_json=as_json)
     try:
         if report is not None:
-            _leave_report(report, report_html(results))
+            page = report_html(results)
+            with _writing_report(report):
+                report.write_text(page, encoding="utf-8")
     except CannotWrite as error:
         return _refused(error)
     return 0
