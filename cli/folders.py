@@ -8,8 +8,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 RUNS_FOLDER: Final = Path(".run")
 KEPT_RUNS: Final = 5
@@ -46,12 +45,6 @@ class RunFolder:
     def close(self) -> None:
         """Let go of the folder; from now on a later run may remove it."""
         os.close(self._lock)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self.close()
 
 
 def _hold(folder: Path) -> int:

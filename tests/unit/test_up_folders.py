@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_the_newest_folders_stay_and_what_is_no_run_is_left_alone(tmp_path: Path
     for other in ("backtest", "stream", "up-and-away"):
         (tmp_path / other).mkdir()
     for number in range(8):
-        with RunFolder(name_of(number), tmp_path) as folder:
+        with closing(RunFolder(name_of(number), tmp_path)) as folder:
             (folder.path / "sub").mkdir()
             (folder.path / "sub" / "log").write_text("much")
     kept = [f"up-{name_of(number)}" for number in range(8 - KEPT_RUNS, 8)]
