@@ -56,6 +56,11 @@ class Stack:
             seconds=None,
         )
 
+    def comparison(self, module: str, **env: str) -> Program:
+        """Return the program of a module of this package that is compared with; Faust keeps its files in our folder."""
+        own = {"SLUICE_BROKER": self.address, "APP_DATADIR": str(self._folder / f"{module}-data")}
+        return Program(name=module, args=(), module=f"bench.{module}", env={**own, **env})
+
     @contextlib.contextmanager
     def running(self, *programs: Program) -> Iterator[Programs]:
         """Run programs, started at once, until the block ends; their metrics are read all the time."""
@@ -130,11 +135,6 @@ class Scraper:
 
 def _names(route: Route) -> tuple[str, str]:
     return route.source, route.sink
-
-
-def comparison(module: str, broker: str, **env: str) -> Program:
-    """Return the program of a module of this package that is compared with."""
-    return Program(name=module, args=(), module=f"bench.{module}", env={"SLUICE_BROKER": broker, **env})
 
 
 def with_env(program: Program, **env: str) -> Program:

@@ -14,7 +14,7 @@ from bench.machine import rss_bytes, threads_s
 from bench.panel import publish
 from bench.schedule import Passage
 from bench.search import CLOSE, STEP, NothingHeld, highest_held
-from bench.stack import BARE, NAIVE, Programs, Say, Stack, comparison
+from bench.stack import BARE, NAIVE, Programs, Say, Stack
 from bench.stats import Latency, latency_spread, spread
 from bench.traffic import Traffic
 from cli.supervisor import Program
@@ -52,13 +52,13 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 SUBJECTS: Final = (
     Subject(name="one_worker", route=Route(), programs=lambda stack: stack.plan(1).workers(stack.address)),
     Subject(name="two_workers", route=Route(), programs=lambda stack: stack.plan(2).workers(stack.address)),
-    Subject(name="naive", route=NAIVE, programs=lambda stack: [comparison("naive", stack.address)]),
+    Subject(name="naive", route=NAIVE, programs=lambda stack: [stack.comparison("naive")]),
     Subject(
         name="naive_lean",
         route=NAIVE,
-        programs=lambda stack: [comparison("naive", stack.address, NAIVE_FEATURES="lean")],
+        programs=lambda stack: [stack.comparison("naive", NAIVE_FEATURES="lean")],
     ),
-    Subject(name="bare_loop", route=BARE, programs=lambda stack: [comparison("bare_loop", stack.address)]),
+    Subject(name="bare_loop", route=BARE, programs=lambda stack: [stack.comparison("bare_loop")]),
 )
 
 COMPARED: Final = ("naive", "naive_lean", "bare_loop")
