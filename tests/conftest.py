@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if fired:
         terminalreporter.section(f"alerts fired by their fault: {len(fired)}")
         terminalreporter.write_line("\n".join(fired))
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Yield the address of an embedded broker of this test alone."""
+    from stream.broker import EmbeddedBroker
+
+    broker = EmbeddedBroker()
+    yield broker.bootstrap
+    broker.close()
 
 
 def require(present: bool, what: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from prometheus_client import REGISTRY
@@ -15,7 +15,6 @@ from api.relay import Relay, turn_of
 from api.store import publications
 from api.store.database import Database
 from api.store.tables import relay_holder
-from stream.broker import EmbeddedBroker
 from telemetry.clock import ManualClock
 from tests.apikit import FakeBank, until
 from tests.controlkit import T0
@@ -38,15 +37,8 @@ class Unconfirmed(TopicProducer):
 
 
 @pytest.fixture
-def bootstrap() -> Iterator[str]:
-    broker = EmbeddedBroker()
-    yield broker.bootstrap
-    broker.close()
-
-
-@pytest.fixture
-async def producer(bootstrap: str) -> AsyncIterator[TopicProducer]:
-    made = TopicProducer(bootstrap)
+async def producer(address: str) -> AsyncIterator[TopicProducer]:
+    made = TopicProducer(address)
     made.start(asyncio.get_running_loop())
     yield made
     made.stop()
@@ -67,12 +59,12 @@ async def run_until_empty(relay: Relay, database: Database) -> None:
 
 
 async def test_a_relay_sends_in_order_and_the_next_one_goes_on_at_once(
-    database: Database, bootstrap: str, producer: TopicProducer
+    database: Database, address: str, producer: TopicProducer
 ) -> None:
     for states, instance in (([1, 2, 3], "one"), ([4, 5], "two")):
         await commit(database, *states)
         await run_until_empty(Relay(database, producer, turn_of(database, instance, 3_600.0)), database)
-    assert await states_on(bootstrap) == [1, 2, 3, 4, 5]
+    assert await states_on(address) == [1, 2, 3, 4, 5]
 
 
 async def test_the_age_of_what_waits_longest_is_told(
@@ -91,7 +83,7 @@ async def test_the_age_of_what_waits_longest_is_told(
     assert [*told, told_age_s()] == [70.0, 70.0, 0.0]
 
 
-async def test_what_the_broker_has_not_confirmed_waits(database: Database, bootstrap: str) -> None:
+async def test_what_the_broker_has_not_confirmed_waits(database: Database, address: str) -> None:
     nobody = TopicProducer("127.0.0.1:1", confirm_timeout_s=0.1)
     nobody.start(asyncio.get_running_loop())
     turn = turn_of(database, "one", 0.1)
@@ -105,8 +97,8 @@ async def test_what_the_broker_has_not_confirmed_waits(database: Database, boots
         nobody.stop()
 
 
-async def test_a_relay_that_ends_amid_sending_leaves_word_of_it(database: Database, bootstrap: str) -> None:
-    producer = Unconfirmed(bootstrap)
+async def test_a_relay_that_ends_amid_sending_leaves_word_of_it(database: Database, address: str) -> None:
+    producer = Unconfirmed(address)
     await commit(database, 1)
     task = asyncio.create_task(Relay(database, producer, turn_of(database, "one", 5.0)).run())
 

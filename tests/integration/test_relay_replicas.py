@@ -12,7 +12,6 @@ from sqlalchemy import text
 from api.store.database import Database, StoreAway
 from api.store.migrate import LOCK_KEY, upgrade
 from api.store.relaylock import FRESH_S, RELAY_KEY, RETRY_S
-from stream.broker import EmbeddedBroker
 from tests.deploy_files import ROOT
 from tests.pgkit import PostgresServer
 from tests.relaykit import DELIVERY_S, Hand, Replica, commit, end_session, replica, states_on
@@ -38,26 +37,19 @@ def url(server: PostgresServer) -> str:
 
 
 @pytest.fixture
-def bootstrap() -> Iterator[str]:
-    broker = EmbeddedBroker()
-    yield broker.bootstrap
-    broker.close()
-
-
-@pytest.fixture
 def clock() -> Hand:
     return Hand()
 
 
 @pytest.fixture
-async def one(url: str, bootstrap: str, clock: Hand) -> AsyncIterator[Replica]:
-    async with replica(url, bootstrap, "one", clock) as made:
+async def one(url: str, address: str, clock: Hand) -> AsyncIterator[Replica]:
+    async with replica(url, address, "one", clock) as made:
         yield made
 
 
 @pytest.fixture
-async def two(url: str, bootstrap: str, clock: Hand) -> AsyncIterator[Replica]:
-    async with replica(url, bootstrap, "two", clock) as made:
+async def two(url: str, address: str, clock: Hand) -> AsyncIterator[Replica]:
+    async with replica(url, address, "two", clock) as made:
         yield made
 
 
@@ -70,12 +62,21 @@ async def stands_still_with(state: int, holder: Replica) -> asyncio.Task[int]:
     return sending
 
 
+async def taken_over(holder: Replica, successor: Replica) -> asyncio.Task[int]:
+    """Let the holder stand still with state 1 and lose its session; state 2 waits for the successor."""
+    sending = await stands_still_with(1, holder)
+    await end_session(successor.database)
+    await commit(successor.database, 2)
+    assert await successor.relay.send_some() == 0
+    return sending
+
+
 def test_migrations_do_not_wait_for_the_relay() -> None:
     assert RELAY_KEY != LOCK_KEY
 
 
 async def test_one_relays_until_its_session_ends_and_the_other_then_waits_first(
-    one: Replica, two: Replica, bootstrap: str, clock: Hand
+    one: Replica, two: Replica, address: str, clock: Hand
 ) -> None:
     await commit(two.database, 1)
     assert (await one.relay.send_some(), await two.relay.send_some()) == (1, 0)
@@ -95,7 +96,7 @@ async def test_one_relays_until_its_session_ends_and_the_other_then_waits_first(
         await one.relay.send_some()
     clock.now_s += RETRY_S
     assert (await one.relay.send_some(), await two.relay.send_some()) == (0, 1)
-    assert await states_on(bootstrap) == [1, 2, 3, 4]
+    assert await states_on(address) == [1, 2, 3, 4]
 
 
 async def test_the_runbook_finds_the_session_whose_turn_it_is(one: Replica, two: Replica) -> None:
@@ -109,42 +110,36 @@ async def test_the_runbook_finds_the_session_whose_turn_it_is(one: Replica, two:
 
 
 async def test_what_a_former_holder_read_before_it_stood_still_is_never_sent(
-    one: Replica, two: Replica, bootstrap: str, clock: Hand
+    one: Replica, two: Replica, address: str, clock: Hand
 ) -> None:
-    sending = await stands_still_with(1, one)
-    await end_session(two.database)
-    await commit(two.database, 2)
-    assert await two.relay.send_some() == 0
+    sending = await taken_over(one, two)
     clock.now_s += two.lock.handover_s
     assert await two.relay.send_some() == 2
     one.lock.go_on.set()
     assert await sending == 0
     with pytest.raises(StoreAway):
         await one.relay.send_some()
-    assert await states_on(bootstrap) == [1, 2]
+    assert await states_on(address) == [1, 2]
 
 
 async def test_what_a_former_holder_still_sends_lies_before_what_its_successor_sends(
-    one: Replica, two: Replica, bootstrap: str, clock: Hand
+    one: Replica, two: Replica, address: str, clock: Hand
 ) -> None:
-    sending = await stands_still_with(1, one)
-    await end_session(two.database)
-    await commit(two.database, 2)
-    assert await two.relay.send_some() == 0
+    sending = await taken_over(one, two)
     clock.now_s += FRESH_S
     one.lock.go_on.set()
     assert (await sending, await two.relay.send_some()) == (1, 0)
     clock.now_s += two.lock.handover_s
     assert await two.relay.send_some() == 1
-    assert await states_on(bootstrap) == [1, 2]
+    assert await states_on(address) == [1, 2]
 
 
-async def test_a_holder_that_was_merely_slow_reads_again(one: Replica, bootstrap: str, clock: Hand) -> None:
+async def test_a_holder_that_was_merely_slow_reads_again(one: Replica, address: str, clock: Hand) -> None:
     sending = await stands_still_with(1, one)
     clock.now_s += FRESH_S + 0.1
     one.lock.go_on.set()
     assert (await sending, await one.relay.send_some()) == (0, 1)
-    assert await states_on(bootstrap) == [1]
+    assert await states_on(address) == [1]
 
 
 @pytest.mark.parametrize("settled", [True, False])
@@ -160,17 +155,17 @@ async def test_the_next_one_waits_only_if_something_may_be_under_way(
     assert await two.relay.send_some() == (0 if settled else 1)
 
 
-async def test_a_restarted_holder_goes_on_at_once(one: Replica, url: str, bootstrap: str, clock: Hand) -> None:
+async def test_a_restarted_holder_goes_on_at_once(one: Replica, url: str, address: str, clock: Hand) -> None:
     await commit(one.database, 1)
     assert await one.relay.send_some() == 1
     await end_session(one.database)
     await commit(one.database, 2)
-    async with replica(url, bootstrap, "one", clock) as again:
+    async with replica(url, address, "one", clock) as again:
         assert await again.relay.send_some() == 1
 
 
 async def test_one_that_was_restarted_while_it_waited_waits_anew(
-    one: Replica, two: Replica, url: str, bootstrap: str, clock: Hand
+    one: Replica, two: Replica, url: str, address: str, clock: Hand
 ) -> None:
     await commit(one.database, 1)
     assert await one.relay.send_some() == 1
@@ -178,7 +173,7 @@ async def test_one_that_was_restarted_while_it_waited_waits_anew(
     await commit(one.database, 2)
     assert await two.relay.send_some() == 0
     await end_session(one.database)
-    async with replica(url, bootstrap, "two", clock) as again:
+    async with replica(url, address, "two", clock) as again:
         assert await again.relay.send_some() == 0
         clock.now_s += again.lock.handover_s
         assert await again.relay.send_some() == 1

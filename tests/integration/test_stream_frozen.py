@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from stream.broker import EmbeddedBroker
 from stream.exitcodes import ExitCode
 from stream.tables import AccountState, decode_state
 from stream.topics import changelog_topic, ensure_topics
@@ -38,13 +37,6 @@ from tests.integration.stock_worker import FREEZES_AT
 from tests.streamkit import Eye, WorkerProcess, assessments, ids, post, transfer
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    broker = EmbeddedBroker()
-    yield broker.bootstrap
-    broker.close()
 
 
 @pytest.fixture

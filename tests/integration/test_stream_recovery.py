@@ -9,7 +9,7 @@ its time until then, so that the loss does not depend on luck.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from faust.types import TP
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
 
-from stream.broker import EmbeddedBroker
 from stream.flow import KeepingFlow
 from tests.streamkit import WAIT_S, new_producer
 
@@ -71,13 +70,6 @@ class CuredApp(StockApp):
     """The same with our flow control."""
 
     flow = KeepingFlow
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    broker = EmbeddedBroker()
-    yield broker.bootstrap
-    broker.close()
 
 
 def write(address: str, topic: str, values: Sequence[bytes]) -> None:

@@ -20,7 +20,6 @@ from faust.types import TP
 from mode.utils.objects import cached_property
 
 from models.wire import Topic
-from stream.broker import EmbeddedBroker
 from stream.exitcodes import ExitCode
 from stream.flow import KeepingFlow
 from stream.tables import AccountState, decode_state, partition_of
@@ -68,13 +67,6 @@ class HoldingProducer(stock.Producer):
         if topic == CHANGELOG:
             await self.free.wait()
         return await super().send(topic, *args, **kwargs)
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    broker = EmbeddedBroker()
-    yield broker.bootstrap
-    broker.close()
 
 
 @pytest.fixture
