@@ -26,7 +26,7 @@ test: setup check ## every check, then every test but those of soak
 	$(BIN)/pytest -m "not soak" --durations=20 --durations-min=5
 
 soak: setup ## run the bench once through as a person calls it (long)
-	$(BIN)/pytest -m soak
+	$(BIN)/pytest -m soak -o timeout=5400 -o faulthandler_timeout=5460
 
 check: setup ## linters, types, import rules
 	$(BIN)/ruff check .
