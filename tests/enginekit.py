@@ -89,11 +89,20 @@ async def working(app: faust.App, agent: Agent) -> AsyncIterator[None]:
     """Run an app with one agent."""
     topic = app.topic(WORK, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     app.agent(topic, name=WORK)(agent)
-    await app.start()
+    async with started(app):
+        yield
+
+
+@asynccontextmanager
+async def started(app: faust.App) -> AsyncIterator[None]:
+    """Run an app; Faust itself would wait for ever for an agent that is not through with its record."""
+    async with asyncio.timeout(WAIT_S):
+        await app.start()
     try:
         yield
     finally:
-        await app.stop()
+        async with asyncio.timeout(WAIT_S):
+            await app.stop()
 
 
 # --- counting ----------------------------------------------------------------

@@ -314,7 +314,7 @@ async def test_urgent_writes_overtake(database: Database) -> None:
         asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(60)
 
     first = asyncio.wrap_future(database.submit(block, Priority.BULK))
-    await begun.wait()
+    await asyncio.wait_for(begun.wait(), 60)
     bulk = asyncio.wrap_future(database.submit(lambda _c: done.append("bulk"), Priority.BULK))
     stop = asyncio.wrap_future(database.submit(lambda _c: done.append("stop"), Priority.STOP))
     gate.set()

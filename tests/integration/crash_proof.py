@@ -125,8 +125,15 @@ class Load(threading.Thread):
         self._rate = rate
         self.sent = 0
         self.accepted: set[str] = set()
+        self.failure: BaseException | None = None
 
     def run(self) -> None:
+        try:
+            self._post_all()
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the load tells it
+            self.failure = error
+
+    def _post_all(self) -> None:
         start = time.monotonic()
         for number, record in enumerate(self._payments):
             while time.monotonic() < start + number / self._rate:
@@ -147,8 +154,15 @@ class Load(threading.Thread):
         self.sent += 1
 
     def wait_for(self, share: float) -> None:
+        """Wait until a share of the load is sent; raise what ended it before."""
         while self.sent < share * len(self._payments):
+            self.check()
             time.sleep(0.01)
+
+    def check(self) -> None:
+        """Raise what has ended the load too early."""
+        if self.failure is not None:
+            raise RuntimeError(f"the load ended after {self.sent} transfers") from self.failure
 
 
 class Supervisor(threading.Thread):
@@ -221,6 +235,7 @@ class Watch(threading.Thread):
         """Wait until every accepted transfer has an assessment; return when, or give up."""
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         load.join()
+        load.check()
         while len(self.came) < len(load.accepted) and time.monotonic() < deadline:
             time.sleep(0.05)
         return time.time()

@@ -58,7 +58,9 @@ async def stands_still_with(state: int, holder: Replica) -> asyncio.Task[int]:
     await commit(holder.database, state)
     holder.lock.stall()
     sending = asyncio.create_task(holder.relay.send_some())
-    await holder.lock.has_read.wait()
+    reading = asyncio.create_task(holder.lock.has_read.wait())
+    await asyncio.wait({sending, reading}, return_when=asyncio.FIRST_COMPLETED)
+    assert not sending.done(), f"it did not read: {sending}"
     return sending
 
 

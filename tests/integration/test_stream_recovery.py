@@ -21,6 +21,7 @@ from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
 
 from stream.flow import KeepingFlow
+from tests.enginekit import started
 from tests.streamkit import WAIT_S, new_producer
 
 POLL_S = 0.05
@@ -111,14 +112,10 @@ async def delivered(kind: type[StockApp], address: str, folder: Path) -> set[tup
             await app.looked_up.wait()
 
     app.agent(app.topic(f"{name}-work", key_type=bytes, value_type=bytes, value_serializer="raw"), name="work")(agent)
-    await app.start()
-    try:
-        async with asyncio.timeout(2 * WAIT_S):
-            while len(ended) < len(PARTITIONS):
-                await asyncio.to_thread(write, address, f"{name}-work", [END] * len(PARTITIONS))
-                await asyncio.sleep(END_EVERY_S)
-    finally:
-        await app.stop()
+    async with started(app), asyncio.timeout(2 * WAIT_S):
+        while len(ended) < len(PARTITIONS):
+            await asyncio.to_thread(write, address, f"{name}-work", [END] * len(PARTITIONS))
+            await asyncio.sleep(END_EVERY_S)
     return seen
 
 

@@ -110,7 +110,7 @@ class Scene:
         await until(lambda: committed(self._address) == 1)
         self.app.producer.free.clear()
         write(self._address, *numbers(1, 3))
-        await hand.holds.wait()
+        await until(hand.holds.is_set)
         assert hand.got == [0, 1, IN_HAND]
         assert tally(self.table) == Tally(2, 1)
         assert self.written() == [Tally(1, 0)]

@@ -82,9 +82,9 @@ class Up:
         raise AssertionError(f"{name} did not become ready: {self.errors()}")
 
     def errors(self) -> str:
-        """Return what it says on stderr, once it has ended."""
-        self.process.kill()
-        return self.process.communicate()[1][-4000:]
+        """Return what it says on stderr, once it has ended: in order, or its programs would outlive it."""
+        self.process.terminate()
+        return self.process.communicate(timeout=WAIT_S)[1][-4000:]
 
     def output(self, timeout_s: float = WAIT_S) -> tuple[str, str]:
         """Wait for its end; return what it wrote to stdout and to stderr."""
