@@ -143,7 +143,6 @@ class Feed:
             while not self._stopping.is_set():
                 self._turn()
             self._store()
-            self._consumer.close()
         except (StoreAway, BrokerAway) as error:
             log.warning("stopped with records unstored; they will come again", error=str(error))
         except BaseException as error:
@@ -151,6 +150,13 @@ class Feed:
             self.failure = error
             log.critical("the feed has failed", exc_info=error)
             self.on_failure()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Leave the group; what is not stored by now comes again, and no offset of it may be committed."""
+        self._buffer = _Buffer()
+        self._consumer.close()
 
     def _turn(self) -> None:
         """Read what there is, act on it, and store the buffer when it is due."""

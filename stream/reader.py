@@ -58,8 +58,9 @@ class Reader:
         try:
             while not self._stopping.is_set():
                 self._turn()
-            self._consumer.close()
         except Exception as error:  # noqa: BLE001 - kept for whoever calls `check`
             log.error("reader ended", reader=self._thread.name, error=repr(error))
             self._failure = error
             self._ended()
+        finally:
+            self._consumer.close()
