@@ -10,7 +10,6 @@ them. Each restart is reported.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -22,6 +21,8 @@ from typing import Final
 
 import msgspec
 
+from stream.leash import leashed
+
 STOP_GRACE_S: Final = 7.0
 """How long a program may take to stop on SIGTERM before it is killed; all stop within 10 s."""
 
@@ -30,7 +31,6 @@ LAST_LINES: Final = 15
 LAST_LINES_OF_RESTARTED: Final = 3
 MAX_RESTARTS: Final = 20
 MAX_RESTARTS_KILLED: Final = 3
-PR_SET_PDEATHSIG: Final = 1
 
 
 class ProgramDied(Exception):
@@ -81,13 +81,12 @@ class Running:
         env = {**os.environ, **self.program.env, "SLUICE_READY_FILE": str(self.ready_file)}
         with self.log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-m", self.program.module, *self.program.args],
+                leashed([sys.executable, "-m", self.program.module, *self.program.args], signal.SIGTERM),
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
             )
 
     def restart(self) -> None:
@@ -124,11 +123,6 @@ def signal_name(code: int) -> str:
     """
     known = {each.value: f" ({each.name})" for each in signal.Signals}
     return f"signal {-code}{known.get(-code, '')}"
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to stop this child when the supervisor is gone, however it went."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Supervisor:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import time
@@ -24,6 +22,7 @@ from string import Template
 from types import TracebackType
 from typing import Final, Self
 
+from stream.leash import leashed
 from stream.topics import BrokerAway, wait_for_broker
 
 JVM: Final = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -37,7 +36,6 @@ FETCH_TIMEOUT_S: Final = 600.0
 FORMAT_TIMEOUT_S: Final = 60.0
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
-PR_SET_PDEATHSIG: Final = 1
 
 
 class KafkaUnavailable(Exception):
@@ -109,10 +107,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 class LocalKafka:
     """One broker with its data folder; may be stopped, killed and started again on the same port.
 
@@ -152,11 +146,10 @@ class LocalKafka:
             self._format(properties)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the program we were asked to run
-                self._java("kafka.Kafka", str(properties)),
+                leashed(self._java("kafka.Kafka", str(properties)), signal.SIGKILL),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
             )
         self._wait_until_it_answers()
         return self.bootstrap
