@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from confluent_kafka import Producer
@@ -47,6 +47,9 @@ POISONED = tuple(topic for topic in Topic if topic is not Topic.DEAD_LETTERS)
 class Up:
     """A ``sluice up`` in a process of its own, in a folder of its own."""
 
+    running: ClassVar[list[Up]] = []
+    """Those of this test; what a failed test leaves behind must not be in the way of the next."""
+
     def __init__(self, folder: Path, *arguments: str, as_json: bool = True, **variables: str) -> None:
         self._folder = folder
         form = ["--json"] if as_json else []
@@ -65,6 +68,7 @@ class Up:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.running.append(self)
 
     def programs(self) -> dict[str, dict[str, Any]]:
         """Return the state of the programs by name, empty before the first has started."""
@@ -81,8 +85,14 @@ class Up:
             time.sleep(0.1)
         raise AssertionError(f"{name} did not become ready: {self.errors()}")
 
+    def end(self) -> None:
+        """See that it has gone, with its programs."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.communicate(timeout=WAIT_S)
+
     def errors(self) -> str:
-        """Return what it says on stderr, once it has ended: in order, or its programs would outlive it."""
+        """Return what it says on stderr, once it has ended."""
         self.process.terminate()
         return self.process.communicate(timeout=WAIT_S)[1][-4000:]
 
@@ -101,6 +111,8 @@ class Up:
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
+    while Up.running:
+        Up.running.pop().end()
     for log in tmp_path.glob(".run/up-*/*.log"):
         sys.stdout.write(f"--- {log.name}\n" + log.read_text(errors="replace")[-1500:] + "\n")
 
