@@ -108,6 +108,7 @@ class Scene:
         """Have one record counted and committed, one counted, and the next in the agent's hand."""
         write(self._address, *numbers(0, 1))
         await until(lambda: committed(self._address) == 1)
+        await until(lambda: self.written() == [Tally(1, 0)])
         self.app.producer.free.clear()
         write(self._address, *numbers(1, 3))
         await until(hand.holds.is_set)
@@ -166,7 +167,8 @@ async def test_stock_faust_waits_for_its_agents_at_a_rejoin_but_not_for_their_ch
         await until(lambda: scene.app.rebalancing)
         hand.lets_go.set()
         await scene.rejoined(before)
-        assert committed(address) == 3, "committed without its changelog"
+        await until(lambda: committed(address) == 3)
+        assert len(scene.written()) == 1, "committed without its changelog"
         assert tally(scene.table) == Tally(1, 0), "the recovery has set the table back"
         scene.app.producer.free.set()
         write(address, *numbers(3, 4))
