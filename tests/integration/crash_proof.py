@@ -11,7 +11,6 @@ crash-only, so they are supervised: an exit code that asks for it starts them an
 from __future__ import annotations
 
 import argparse
-import random
 import signal
 import tempfile
 import threading
@@ -27,22 +26,17 @@ import msgspec
 from models.control.policy import Action
 from models.money.types import account_id
 from models.risk.assessment import Assessment, Band
-from models.wire import ACCEPTED_HEADER, Topic, TransferRecord, encode
 from stream.exitcodes import RESTART_CODES, ExitCode
 from stream.kafka import LocalKafka
 from stream.tables import partition_of
 from stream.topics import ensure_topics
 from tests.integration.crash_audit import audit
 from tests.integration.crash_desk import BANK, Desk
+from tests.integration.crash_load import LISTED, Load
 from tests.integration.crash_orders import Found, faults
-from tests.streamkit import START_US, WorkerProcess, assessments, new_producer, transfer
+from tests.streamkit import WorkerProcess, assessments
 
 PARTITIONS = 4
-PAYERS, PAYEES, BOTH = 3_000, 1_500, 500
-LISTED = tuple(f"Z{number}" for number in range(25))
-"""Accounts on the black list: every payment to one is in the stop band, on a ground that convicts it."""
-
-LISTED_SHARE = 0.01
 ORDERS_AT_LEAST = 60
 """With fewer, "no order is made twice" says little."""
 
@@ -54,7 +48,6 @@ FROZEN_S = 9.0
 """Longer than the session of 6 s."""
 
 SETTLE_TIMEOUT_S = 240.0
-TICK_S = 0.001
 AGAIN_S = 10.0
 """A worker's partitions score again within this time of its death; asked of the long run only."""
 
@@ -94,75 +87,6 @@ class Outcome(msgspec.Struct, kw_only=True):
         actions = Counter(action for action, _ in found.taken.values())
         self.stop_band, self.orders, self.attached = len(stops), actions[Action.ORDER], actions[Action.ATTACHED]
         self.stored, self.executed, self.wrong_orders = found.stored, len(found.executed), len(wrong)
-
-
-def payments(count: int, seed: int) -> Iterator[TransferRecord]:
-    """Yield transfers: most accounts only pay or only receive, some do both, some that receive are listed."""
-    rng = random.Random(seed)
-    for number in range(count):
-        payer = f"X{rng.randrange(BOTH)}" if rng.random() < 0.1 else f"P{rng.randrange(PAYERS)}"
-        payee = f"X{rng.randrange(BOTH)}" if rng.random() < 0.1 else f"Q{rng.randrange(PAYEES)}"
-        payee = rng.choice(LISTED) if rng.random() < LISTED_SHARE else payee
-        yield transfer(
-            number,
-            payer,
-            payee,
-            transfer_id=f"crash-{seed}-{number}",
-            payee_bank=BANK,
-            occurred_us=START_US + number * 1_000,
-        )
-
-
-class Load(threading.Thread):
-    """Posts transfers at a steady rate, over a broker's death; knows which were accepted."""
-
-    def __init__(self, address: str, count: int, rate: float, seed: int) -> None:
-        super().__init__(daemon=True)
-        self._producer = new_producer(
-            address, **{"enable.idempotence": True, "message.timeout.ms": 120_000, "linger.ms": 1}
-        )
-        self._payments = list(payments(count, seed))
-        self._rate = rate
-        self.sent = 0
-        self.accepted: set[str] = set()
-        self.failure: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self._post_all()
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the load tells it
-            self.failure = error
-
-    def _post_all(self) -> None:
-        start = time.monotonic()
-        for number, record in enumerate(self._payments):
-            while time.monotonic() < start + number / self._rate:
-                self._producer.poll(0)
-                time.sleep(TICK_S)
-            self._post(record)
-        self._producer.flush(120)
-
-    def _post(self, record: TransferRecord) -> None:
-        def confirmed(error: object, _message: object) -> None:
-            if error is None:
-                self.accepted.add(record.transfer_id)
-
-        header = {ACCEPTED_HEADER: str(time.time_ns() // 1000).encode()}
-        self._producer.produce(
-            Topic.TRANSFERS, encode(record), record.payer.encode(), headers=header, on_delivery=confirmed
-        )
-        self.sent += 1
-
-    def wait_for(self, share: float) -> None:
-        """Wait until a share of the load is sent; raise what ended it before."""
-        while self.sent < share * len(self._payments):
-            self.check()
-            time.sleep(0.01)
-
-    def check(self) -> None:
-        """Raise what has ended the load too early."""
-        if self.failure is not None:
-            raise RuntimeError(f"the load ended after {self.sent} transfers") from self.failure
 
 
 class Supervisor(threading.Thread):
