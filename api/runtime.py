@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -40,6 +40,8 @@ from telemetry.misconfigured import Misconfigured
 from telemetry.tracing import open_spans
 
 log = structlog.get_logger(__name__)
+
+BROKER_EVERY_S: Final = 2.0
 
 
 class Runtime:
@@ -129,6 +131,7 @@ class Runtime:
             ("relay", self.relay.run()),
             ("timers", self.timers.run()),
             ("gauges", self.gauges.run()),
+            ("broker", self._watch_broker()),
         ):
             self._watch(name, work)
 
@@ -157,6 +160,12 @@ class Runtime:
         self.feed = Feed(feed_settings, sink)
         self.feed.on_failure = partial(loop.call_soon_threadsafe, self.fail)
         self.feed.start()
+
+    async def _watch_broker(self) -> None:
+        """Show whether a broker answers: where nobody can post and nobody writes, nothing else would tell."""
+        while True:
+            metrics.BROKER_AWAY.set(0 if await asyncio.to_thread(self.producer.reachable) else 1)
+            await asyncio.sleep(BROKER_EVERY_S)
 
     def _watch(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=name)

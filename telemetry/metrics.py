@@ -136,6 +136,7 @@ UNPUBLISHED_OLDEST = Gauge(
     "Age of the oldest record committed for controls or verdicts that the broker has not confirmed; 0 without one.",
 )
 DATABASE_AWAY = Gauge("sluice_database_away", "1 while the api cannot read its database, or cannot write.", ["work"])
+BROKER_AWAY = Gauge("sluice_broker_away", "1 while no broker answers the api.")
 BRAKE_TRIPPED = Gauge("sluice_brake_tripped", "1 while automatic stops are suspended (advise only).")
 BRAKE_WITHHELD = Counter(
     "sluice_brake_withheld_total", "Automatic stops the brake withheld, by the cap that was reached.", ["cap"]

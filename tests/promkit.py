@@ -10,6 +10,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
@@ -148,6 +149,17 @@ class Stack:
         """End one program at once and leave it down."""
         self.running(name).process.kill()
         self.running(name).process.wait()
+
+    @contextmanager
+    def frozen_broker(self) -> Iterator[None]:
+        """Let the broker stand still, as one whose disk does not answer; Kafka is a child of its program."""
+        parent = self.running("broker").process.pid
+        (child,) = (int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+        os.kill(child, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(child, signal.SIGCONT)
 
     def restart(self, *names: str, **settings: str) -> None:
         """Start programs again that have ended, with other settings if any, and wait until they are ready."""

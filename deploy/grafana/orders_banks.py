@@ -148,7 +148,18 @@ STATES = Row(
             ),
             queries=(Query(f"max by (work) (sluice_database_away{{{R}}})", "{{work}}"),),
             names=AWAY,
-            width=12,
+            width=8,
+        ),
+        Panel(
+            kind="state-timeline",
+            title=Text("消息代理", "Broker"),
+            about=Text(
+                "Kafka 不应答期间无法受理转账(银行得到 503),没有研判,也没有新的止付。",
+                "While Kafka does not answer, banks get 503, nothing is scored and no new stop is ordered.",
+            ),
+            queries=(Query(f"max(sluice_broker_away{{{R}}})", "Kafka"),),
+            names=AWAY,
+            width=8,
         ),
         Panel(
             title=Text("待发布最老记录", "Oldest record that waits for its topic"),
@@ -159,7 +170,7 @@ STATES = Row(
             ),
             queries=(Query(f"max(sluice_unpublished_oldest_seconds{{{R}}})", "最老 oldest"),),
             unit="s",
-            width=12,
+            width=8,
             steps=((30, "red"),),
         ),
     ),

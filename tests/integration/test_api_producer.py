@@ -12,12 +12,13 @@ from typing import Any
 import msgspec
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from prometheus_client import REGISTRY
 
 from api import intake, producer
 from api.producer import Record, TopicProducer
 from models.wire import MAX_MESSAGE_BYTES, Topic
 from stream.broker import EmbeddedBroker
-from tests.apikit import running, settings_for, transfer, until
+from tests.apikit import kill, running, settings_for, transfer, until
 
 FATAL = KafkaError(KafkaError._FATAL, "fenced", True)
 
@@ -110,3 +111,17 @@ async def test_a_failed_producer_ends_the_api(broker: EmbeddedBroker, tmp_path: 
             return api.runtime.exit_code == 1
 
         await until(ended)
+
+
+async def test_a_broker_that_is_gone_shows_without_a_post(tmp_path: Path) -> None:
+    def away() -> float | None:
+        return REGISTRY.get_sample_value("sluice_broker_away")
+
+    async def shown() -> bool:
+        return away() == 1
+
+    brief = EmbeddedBroker()
+    async with running(settings_for(brief.bootstrap, tmp_path)):
+        assert away() == 0
+        await kill(brief)
+        await until(shown)

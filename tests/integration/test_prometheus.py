@@ -202,6 +202,13 @@ def test_nobody_posts(stack: Stack, prometheus: Prometheus) -> None:
     expect_quiet(prometheus, "SluiceNoTransfers", "SluiceBankFeedSilent")
 
 
+def test_a_broker_that_stands_still(stack: Stack, prometheus: Prometheus) -> None:
+    with stack.frozen_broker():
+        expect(prometheus, "SluiceBrokerAway")
+    expect_quiet(prometheus, "SluiceBrokerAway")
+    wait_until(lambda: value(prometheus, "sum(increase(sluice_transfers_assessed_total[10s]))") > 100, "live flow")
+
+
 def flood(stack: Stack, size: int) -> None:
     """Write transfers to the topic as fast as the broker takes them, as a bank that posts a day's file."""
     now_us = parse_clock(stack.plan.clock).now_us()
