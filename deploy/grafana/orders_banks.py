@@ -12,6 +12,13 @@ IN_FORCE = (
 )
 """States in which a bank has confirmed its control; the test compares it with `models.control.states.IN_FORCE`."""
 
+WAITING = "draft|submitted|reviewed|applied|under_review"
+
+ORDERS = "max by (region, kind, state, bank)"
+LAPSING = "max by (region, kind, within, bank)"
+OUTBOX = "max by (region, bank)"
+"""What the api reads from its database every replica shows alike: a sum over replicas would count it twice."""
+
 BROKEN = (("0", "断裂 broken", "red"), ("1", "完整 intact", "green"))
 AWAY = (("0", "正常 there", "green"), ("1", "不可用 away", "red"))
 OPEN = (("0", "闭合 closed", "green"), ("1", "打开 open", "red"))
@@ -26,7 +33,7 @@ NOW = Row(
                 "银行已确认止付时点的管控数量。",
                 "Controls whose stop point a bank has confirmed.",
             ),
-            queries=(Query(f'sum(sluice_orders{{state=~"{IN_FORCE}", {RB}}})'),),
+            queries=(Query(f'sum({ORDERS} (sluice_orders{{state=~"{IN_FORCE}", {RB}}}))'),),
             width=4,
             height=4,
         ),
@@ -37,7 +44,7 @@ NOW = Row(
                 "银行未反馈、可能已生效也可能未生效的指令。须向银行查询。",
                 "Orders without an answer: they may or may not be in force. The bank must be asked.",
             ),
-            queries=(Query(f'sum(sluice_orders{{state="unconfirmed", {RB}}})'),),
+            queries=(Query(f'sum({ORDERS} (sluice_orders{{state="unconfirmed", {RB}}}))'),),
             width=4,
             height=4,
             steps=((1, "red"),),
@@ -49,7 +56,7 @@ NOW = Row(
                 "等待复核、审批或第二人签字的指令。",
                 "Orders that wait for a review, an approval or the second signature.",
             ),
-            queries=(Query(f'sum(sluice_orders{{state=~"draft|submitted|reviewed|applied|under_review", {RB}}})'),),
+            queries=(Query(f'sum({ORDERS} (sluice_orders{{state=~"{WAITING}", {RB}}}))'),),
             width=4,
             height=4,
         ),
@@ -60,7 +67,7 @@ NOW = Row(
                 "一小时内到期的管控。须续期、转冻结或解除。",
                 "Controls that lapse within an hour: extend, convert to a freeze, or let go.",
             ),
-            queries=(Query(f'sum(sluice_orders_lapsing{{within="1h", {RB}}})'),),
+            queries=(Query(f'sum({LAPSING} (sluice_orders_lapsing{{within="1h", {RB}}}))'),),
             width=4,
             height=4,
             steps=((1, "red"),),
@@ -72,7 +79,7 @@ NOW = Row(
                 "已提交、银行尚未应答的指令数。",
                 "Commands committed and not yet answered by a bank.",
             ),
-            queries=(Query(f"sum(sluice_outbox_pending{{{RB}}})"),),
+            queries=(Query(f"sum({OUTBOX} (sluice_outbox_pending{{{RB}}}))"),),
             width=4,
             height=4,
         ),
@@ -101,7 +108,7 @@ STATES = Row(
                 "各类指令当前所处状态。",
                 "Where orders stand, by kind and state.",
             ),
-            queries=(Query(f"sum by (kind, state) (sluice_orders{{{RB}}}) > 0", "{{kind}} {{state}}"),),
+            queries=(Query(f"sum by (kind, state) ({ORDERS} (sluice_orders{{{RB}}})) > 0", "{{kind}} {{state}}"),),
             width=12,
             stacked=True,
         ),
@@ -125,7 +132,9 @@ STATES = Row(
                 "一、六、二十四小时内到期的管控。时钟以银行的止付时点为准。",
                 "Controls that lapse within 1, 6 and 24 hours. The clocks start at the bank's own stop point.",
             ),
-            queries=(Query(f"sum by (kind, within) (sluice_orders_lapsing{{{RB}}})", "{{kind}} {{within}}"),),
+            queries=(
+                Query(f"sum by (kind, within) ({LAPSING} (sluice_orders_lapsing{{{RB}}}))", "{{kind}} {{within}}"),
+            ),
             width=12,
         ),
         Panel(
@@ -247,7 +256,7 @@ BANKS = Row(
                 "各银行未应答的指令数。",
                 "Commands not yet answered, by bank.",
             ),
-            queries=(Query(f"sum by (bank) (sluice_outbox_pending{{{RB}}})", "{{bank}}"),),
+            queries=(Query(f"sum by (bank) ({OUTBOX} (sluice_outbox_pending{{{RB}}}))", "{{bank}}"),),
             stacked=True,
         ),
         Panel(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
@@ -135,6 +135,22 @@ def test_the_same_money_is_not_counted_twice() -> None:
                 if selector.name in {"sluice_money_at_risk_fen_total", "sluice_money_held_fen_total"}:
                     kinds = [each for each in selector.matchers.matchers if each.name == "kind"]
                     assert kinds or "by (kind)" in target["expr"], panel["title"]
+
+
+REPLICATED: Final = {"sluice_orders", "sluice_orders_lapsing", "sluice_outbox_pending"}
+"""Counts that every replica of the api reads from the one database."""
+
+
+def test_what_replicas_show_alike_is_counted_once() -> None:
+    queries = [query for path in DASHBOARDS for where, query in dashboard_queries(path) if ": variable " not in where]
+    asked = [query for query in [*queries, *(rule["expr"] for rule in rules("alerts.yml"))] if _replicated(query)]
+    assert len(asked) > 8
+    for query in asked:
+        assert re.search(r"\bmax by \([\w, ]+\) \(sluice_(orders|outbox)", query), query
+
+
+def _replicated(query: str) -> bool:
+    return any(selector.name in REPLICATED for selector in selected(query))
 
 
 def _marked(query: str) -> str:
