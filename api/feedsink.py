@@ -112,6 +112,7 @@ class FeedSink:
                         "stop band",
                         transfer_id=row.assessment.transfer.transfer_id,
                         action=row.action,
+                        why=row.why or "",
                         order_id=row.order_id,
                     )
         self._traces.assessed((row.assessment.stages, each) for row, each in zip(rows, headers, strict=True))

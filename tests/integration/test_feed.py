@@ -184,6 +184,17 @@ async def test_the_trace_of_a_transfer_stands_beside_its_order_in_the_log(api: A
     (line,) = [each for each in lines if each.get("transfer_id") == found.transfer.transfer_id]
     assert (line["event"], line["trace_id"], line["order_id"]) == ("stop band", trace.trace_id, row.order_id)
     assert row.order_id
+    assert (line["action"], line["why"]) == ("order", "")
+
+
+async def test_the_log_says_why_a_transfer_in_the_stop_band_got_no_order(api: Api) -> None:
+    """Withheld is what the policy and the brake do: an operator must not take one for the other."""
+    unsure = assessed(transfer(), reasons=(Reason(code="3006", weight=0.9, zh="可疑", en="odd"),))
+    with capture_logs() as lines:
+        api.topics.assess(unsure)
+        await stored(api, unsure.transfer.transfer_id)
+    (line,) = [each for each in lines if each.get("transfer_id") == unsure.transfer.transfer_id]
+    assert (line["action"], line["why"], line["order_id"]) == ("withheld", "inconclusive", "")
 
 
 async def test_verdicts_from_the_topic_are_kept(api: Api) -> None:
