@@ -123,6 +123,14 @@ def test_sqlite(tmp_path: Path) -> None:
     check(f"sqlite:///{tmp_path}/.run/sluice.db", run, "SQLite")
 
 
+def test_a_backup_of_a_file_that_is_not_there_fails(tmp_path: Path) -> None:
+    """SQLite would make an empty file and copy that: a backup of nothing, without a word."""
+    (tmp_path / ".run").mkdir()
+    backup, _ = commands("SQLite")
+    assert subprocess.run(["bash", "-c", backup], check=False, cwd=tmp_path, capture_output=True).returncode != 0
+    assert list(tmp_path.rglob("*.db")) == []
+
+
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[LocalPostgres]:
     with running_postgres() as server:
