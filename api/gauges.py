@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable
+from itertools import product
 from typing import Final
 
 import structlog
 from sqlalchemy import Connection
 
+from api.guarded import CALLS
 from api.service.transactions import Transactor
 from api.store import audit, orders, outbox, publications
 from api.store import brake as brake_store
@@ -68,8 +70,8 @@ class Gauges:
         for bank in self._banks:
             metrics.OUTBOX_PENDING.labels(bank).set(0)
             metrics.OUTBOX_OLDEST.labels(bank).set(0)
-            for outcome in ("ok", "refused", "timeout", "error", "open"):
-                metrics.BANK_CALLS.labels(bank, outcome)
+            for call, outcome in product(CALLS, ("ok", "refused", "timeout", "error", "open")):
+                metrics.BANK_CALLS.labels(bank, call, outcome)
             metrics.FALSE_STOPS.labels(bank)
             metrics.MONEY_AT_RISK.labels(OrderKind.PROTECTIVE_STOP, bank)
             metrics.MONEY_HELD.labels(OrderKind.PROTECTIVE_STOP, bank)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from api.bank import Gateway, NoAnswer, Trouble, checked
 from api.breaker import Breaker
@@ -13,6 +13,11 @@ from models.control.messages import AppliedControl, BankCommand, BankFeedback, R
 from telemetry import metrics
 
 T = TypeVar("T")
+
+COMMAND: Final = "command"
+INQUIRY: Final = "inquiry"
+CALLS: Final = (COMMAND, INQUIRY)
+"""Counted apart: a bank may answer every inquiry and yet fail every command."""
 
 
 class _Line:
@@ -41,33 +46,33 @@ class GuardedGateway:
 
     async def send(self, command: BankCommand) -> BankFeedback:
         """Post a command (see `Gateway`)."""
-        feedback = await self._call(command.bank_id, lambda: self._inner.send(command))
-        self._count(command.bank_id, "ok" if feedback.result == ResultCode.OK else "refused")
+        feedback = await self._call(command.bank_id, COMMAND, lambda: self._inner.send(command))
+        self._count(command.bank_id, COMMAND, "ok" if feedback.result == ResultCode.OK else "refused")
         return feedback
 
     async def query(self, bank: str, application_id: str) -> BankFeedback | None:
         """Ask for the feedback given to an application id (see `Gateway`)."""
-        feedback = await self._call(bank, lambda: self._inner.query(bank, application_id))
-        self._count(bank, "ok")
+        feedback = await self._call(bank, INQUIRY, lambda: self._inner.query(bank, application_id))
+        self._count(bank, INQUIRY, "ok")
         return None if feedback is None else checked(feedback, application_id, feedback.account_number)
 
     async def controls(self, bank: str, account: str) -> list[AppliedControl] | None:
         """Ask for the controls in force (see `Gateway`)."""
-        found = await self._call(bank, lambda: self._inner.controls(bank, account))
-        self._count(bank, "ok")
+        found = await self._call(bank, INQUIRY, lambda: self._inner.controls(bank, account))
+        self._count(bank, INQUIRY, "ok")
         return found
 
-    async def _call(self, bank: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def _call(self, bank: str, kind: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         line = self._line(bank)
         async with line.slots:
             if not line.breaker.allows(time.monotonic()):
-                self._count(bank, Trouble.OPEN)
+                self._count(bank, kind, Trouble.OPEN)
                 raise NoAnswer(Trouble.OPEN, f"the breaker of bank {bank} is open")
             try:
                 answer = await call()
             except NoAnswer as trouble:
                 line.breaker.failed(time.monotonic())
-                self._count(bank, trouble.trouble)
+                self._count(bank, kind, trouble.trouble)
                 raise
             finally:
                 metrics.BREAKER_OPEN.labels(bank).set(line.breaker.is_open)
@@ -82,5 +87,5 @@ class GuardedGateway:
         return self._lines[bank]
 
     @staticmethod
-    def _count(bank: str, outcome: str) -> None:
-        metrics.BANK_CALLS.labels(bank, outcome).inc()
+    def _count(bank: str, kind: str, outcome: str) -> None:
+        metrics.BANK_CALLS.labels(bank, kind, outcome).inc()

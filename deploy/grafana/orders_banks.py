@@ -191,13 +191,13 @@ BANKS = Row(
         Panel(
             title=Text("调用结果", "Calls by outcome"),
             about=Text(
-                "每秒对银行的调用,按结果:成功、拒绝、超时、错误、断路未发。",
-                "Calls to banks per second by outcome: ok, refused, timeout, error, not sent (open breaker).",
+                "每秒对银行的指令与查询,按结果:成功、拒绝、超时、错误、断路未发。",
+                "Commands and inquiries per second by outcome: ok, refused, timeout, error, not sent (open breaker).",
             ),
             queries=(
                 Query(
-                    f"sum by (bank, outcome) (rate(sluice_bank_calls_total{{{RB}}}[$__rate_interval]))",
-                    "{{bank}} {{outcome}}",
+                    f"sum by (bank, call, outcome) (rate(sluice_bank_calls_total{{{RB}}}[$__rate_interval]))",
+                    "{{bank}} {{call}} {{outcome}}",
                 ),
             ),
             unit="reqps",
@@ -217,13 +217,13 @@ BANKS = Row(
         Panel(
             title=Text("不应答比例", "Share without an answer"),
             about=Text(
-                "五分钟内无应答调用的比例。为一即该行完全不应答。",
-                "Share of calls without an answer over five minutes. At 1 the bank is silent.",
+                "五分钟内无应答指令的比例(查询不计)。为一即该行完全不应答。",
+                "Share of commands without an answer over five minutes, inquiries left out. At 1 the bank is silent.",
             ),
             queries=(
                 Query(
-                    f'sum by (bank) (rate(sluice_bank_calls_total{{outcome!~"ok|refused", {RB}}}[5m]))'
-                    f" / sum by (bank) (rate(sluice_bank_calls_total{{{RB}}}[5m]))",
+                    f'sum by (bank) (rate(sluice_bank_calls_total{{call="command", outcome!~"ok|refused", {RB}}}[5m]))'
+                    f' / sum by (bank) (rate(sluice_bank_calls_total{{call="command", {RB}}}[5m]))',
                     "{{bank}}",
                 ),
             ),

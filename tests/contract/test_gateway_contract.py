@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from api.bank import Gateway, HttpGateway, NoAnswer, Trouble
 from api.guarded import GuardedGateway
@@ -164,3 +165,21 @@ async def test_the_breaker_spares_a_silent_bank_and_lets_others_be() -> None:
     assert guarded.wait_s("ccb") > 0
     fake.silent = False
     assert (await guarded.send(hold(bank_id="icbc"))).result == ResultCode.OK
+
+
+async def test_inquiries_that_are_answered_do_not_hide_commands_that_are_not() -> None:
+    def counted(call: str, outcome: str) -> float:
+        labels = {"bank": "cmb", "call": call, "outcome": outcome}
+        return REGISTRY.get_sample_value("sluice_bank_calls_total", labels) or 0.0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(500 if request.method == "POST" else 404)
+
+    guarded = GuardedGateway(http_gateway(answer), concurrency=1, failures=3, open_s=60)
+    for _ in range(4):
+        with pytest.raises(NoAnswer):
+            await guarded.send(hold(bank_id="cmb"))
+        assert await guarded.query("cmb", hold().application_id) is None
+        assert await guarded.controls("cmb", "6217") is None
+    assert (counted("command", "error"), counted("command", "ok")) == (4, 0)
+    assert (counted("inquiry", "ok"), counted("inquiry", "error")) == (8, 0)
