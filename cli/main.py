@@ -327,7 +327,8 @@ def bench(
 ) -> None:
     """Measure this machine in an open loop: throughput, latency, CPU, growth, and the same beside simpler programs.
 
-    All of it takes some twenty minutes; nothing else should run. A quick look: --parts throughput --seconds 2 --runs 1.
+    All of it takes some twenty minutes; nothing else should run. A quick look, some four minutes: --parts throughput
+    --seconds 2 --runs 1.
     """
     from cli.bench import BenchOptions, run_bench
 
