@@ -1,15 +1,18 @@
 """Print a ``.env`` with fresh secrets: ``python3 deploy/docker/make_env.py [--demo] > .env``.
 
-Needs nothing but Python. Keys of people are shown once, on stderr; the file
-holds their digests. With ``--demo`` it also makes keys for the fake banks and
-a clock that runs faster than the wall.
+Needs nothing but Python. A file it writes to is then its owner's alone. Keys
+of people are shown once, on stderr; the file holds their digests. With
+``--demo`` it also makes keys for the fake banks and a clock that runs faster
+than the wall.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -76,6 +79,8 @@ def _digest(key: str) -> str:
 def main(demo: bool) -> None:
     """Write the file to stdout and people's keys to stderr."""
     values, people = make(demo, time.time_ns() // 1000)
+    if stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
+        os.fchmod(sys.stdout.fileno(), 0o600)
     sys.stdout.write(filled(EXAMPLE.read_text(), values))
     for name, key in people.items():
         sys.stderr.write(f"key of {name}: {key}\n")

@@ -155,6 +155,15 @@ def test_the_demo_gets_banks_that_may_post_and_a_fast_clock() -> None:
     assert parse_clock(values["SLUICE_CLOCK"]).speed > 1
 
 
+def test_the_file_of_secrets_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.touch(mode=0o644)
+    with path.open("w") as out:
+        subprocess.run([sys.executable, "-I", str(DEPLOY / "docker" / "make_env.py")], stdout=out, check=True)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "POSTGRES_PASSWORD=" in path.read_text()
+
+
 def test_secrets_are_fresh_each_time() -> None:
     first, second = made()[0], made()[0]
     for name in (
