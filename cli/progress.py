@@ -96,7 +96,7 @@ def live_view(moment: Moment, addresses: list[tuple[str, str]]) -> RenderableTyp
         ("accepted / assessed", f"{accepted:,} / {moment.assessed:,}"),
         ("bands of risk", "  ".join(f"{band} {count:,}" for band, count in sorted(moment.bands.items())) or "-"),
         *latency_rows(moment.recent, moment.assess_ms),
-        ("stops ordered / confirmed", f"{stops.ordered:,} / {stops.confirmed:,} by the bank"),
+        ("stops ordered / confirmed", f"{stops.ordered:,} / {stops.confirmed:,} by the bank{braked(samples)}"),
         ("  waiting for the bank", f"{stops.waiting:,}"),
         ("freezes", _by(samples, "sluice_orders", "state", kind="freeze")),
         *(_money_rows(world) if world else []),
@@ -114,6 +114,11 @@ def _money_rows(world: WorldReading) -> list[tuple[str, str]]:
         ("false stops", f"{world.false_stops} ({world.stops.in_history} of them in the history)"),
         ("  per 10,000 people and day", f"{world.false_stops_per_10k_day:.1f}, live phase only"),
     ]
+
+
+def braked(samples: Samples) -> str:
+    """Return a note while the brake withholds stops: their number stands still then, and not for want of crooks."""
+    return ", BRAKE TRIPPED" if total(samples, "sluice_brake_tripped") else ""
 
 
 def latency_rows(recent: Samples, assessed: Quantiles) -> list[tuple[str, str]]:
@@ -137,7 +142,7 @@ def plain_line(moment: Moment) -> str:
     return (
         f"{world.live_s:5.0f} s  {moment.world_time}  {world.rate_tps:6.0f} transfers/s  assessed {moment.assessed:,} "
         f"in {_ms(moment.assess_ms)}  stop band {moment.bands.get('stop', 0):,}  "
-        f"stops ordered {stops.ordered:,}, confirmed by the bank {stops.confirmed:,} in {_ms(confirmed)}  "
-        f"yuan stolen {yuan_from_fen(money.stolen)}, stopped {yuan_from_fen(money.stopped)}, "
+        f"stops ordered {stops.ordered:,}, confirmed by the bank {stops.confirmed:,} in {_ms(confirmed)}"
+        f"{braked(moment.samples)}  yuan stolen {yuan_from_fen(money.stolen)}, stopped {yuan_from_fen(money.stopped)}, "
         f"cashed out {yuan_from_fen(money.cashed_out)}"
     )

@@ -143,6 +143,14 @@ def test_the_live_view_tells_stops_at_the_bank_from_the_band_and_names_the_world
     assert "2" in line_of(text, "waiting for the bank")
 
 
+@pytest.mark.parametrize("tripped", [False, True])
+def test_a_brake_that_withholds_stops_is_told(tripped: bool) -> None:
+    page = f"{ORDERS}# TYPE sluice_brake_tripped gauge\nsluice_brake_tripped {int(tripped)}\n"
+    now = moment(samples=parse_samples(page))
+    assert ("BRAKE TRIPPED" in plain_line(now)) == tripped
+    assert ("BRAKE TRIPPED" in line_of(shown(live_view(now, [])), "stops ordered / confirmed")) == tripped
+
+
 def test_the_live_view_fits_a_small_terminal_addresses_and_all() -> None:
     rich = msgspec.structs.replace(world(), money_fen=Money(stolen=123_456_789_00, stopped=123_456_789_00))
     console = Console(file=StringIO(), width=80)
