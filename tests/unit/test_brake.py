@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +21,7 @@ from models.control.brake import (
     Tally,
     Trip,
 )
+from tests.deploy_files import ROOT
 
 LIMITS = BrakeLimits(per_minute=5, per_bank_minute=3, per_rule_minute=4, share=0.1, share_min_transfers=100)
 
@@ -51,6 +55,26 @@ def test_cap_of_all_trips_everything() -> None:
     assert [stop(brake, 0, str(n), str(n)) for n in range(6)] == [None] * 5 + [Cap.PER_MINUTE]
     assert stop(brake, 0, "x", "y") is Cap.PER_MINUTE
     assert set(brake.trips) == {EVERYTHING}
+
+
+def by_hand(page: str) -> dict[str, float]:
+    """Return the caps that the runbook sets to trip the brake."""
+    (share,) = re.findall(r"`SLUICE_BRAKE_SHARE=([\d.]+)`", page)
+    (least,) = re.findall(r"`SLUICE_BRAKE_SHARE_MIN_TRANSFERS=(\d+)`", page)
+    return {"share": float(share), "share_min_transfers": int(least)}
+
+
+@pytest.mark.parametrize("transfers", [1, 100, 10_000_000])
+def test_the_runbooks_way_to_trip_it_lets_no_stop_out(transfers: int) -> None:
+    caps = by_hand((ROOT / "docs" / "runbook" / "rearm-brake.md").read_text())
+    brake = Brake(msgspec.structs.replace(LIMITS, **caps))
+    brake.take(Tally(0, transfers))
+    assert [stop(brake, 0), stop(brake, MINUTE_US)] == [Cap.SHARE] * 2
+
+
+def test_one_a_minute_is_no_way_to_trip_it() -> None:
+    brake = Brake(msgspec.structs.replace(LIMITS, per_minute=1))
+    assert [stop(brake, 0), stop(brake, 2 * MINUTE_US)] == [None, None]
 
 
 def test_a_trip_lasts_until_a_person_rearms() -> None:
