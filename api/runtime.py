@@ -233,9 +233,12 @@ class Runtime:
 def _keys(settings: ApiSettings) -> list[KeyEntry]:
     """Return the keys of the settings; raise `Misconfigured` for others."""
     try:
-        return read_keys(settings.api_keys.get_secret_value(), settings.api_keys_file)
+        keys = read_keys(settings.api_keys.get_secret_value(), settings.api_keys_file)
     except (msgspec.MsgspecError, ValueError, OSError) as error:
         raise Misconfigured(f"SLUICE_API_KEYS, SLUICE_API_KEYS_FILE: {error}") from error
+    if not keys:
+        log.warning("no keys: every call under /v1 is refused", settings="SLUICE_API_KEYS, SLUICE_API_KEYS_FILE")
+    return keys
 
 
 def _http_gateway(settings: ApiSettings) -> HttpGateway:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from fastapi import Request
+from structlog.testing import capture_logs
 
 from api.auth import Gatekeeper, Role, hash_key, read_keys, require_role
 from api.breaker import Breaker
@@ -236,3 +237,10 @@ class TestSettings:
         assert settings.policy().hold_us == 3_600_000_000
         assert settings.brake_limits().share == 0.5
         assert "secret" not in repr(ApiSettings(api_keys="secret"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("keys", "warned"), [("[]", True), (keys_json(), False)])
+def test_an_api_that_nobody_may_call_says_so(tmp_path: Path, keys: str, warned: bool) -> None:
+    with capture_logs() as lines:
+        Runtime(settings_for("127.0.0.1:9", tmp_path, api_keys=keys))
+    assert any("no keys" in line["event"] for line in lines) == warned
