@@ -357,7 +357,8 @@ SATURATION = Row(
                 "正在触发的告警。空表即一切正常。处置见 docs/runbook。",
                 "Alerts that fire now. Empty is good. What to do is in docs/runbook.",
             ),
-            queries=(Query(f'sum by (alertname, severity, bank) (ALERTS{{alertstate="firing", {R}}})'),),
+            # Also those without a region: that there is no worker at all is no region's own.
+            queries=(Query('sum by (alertname, severity, bank) (ALERTS{alertstate="firing", region=~"$region|"})'),),
             width=12,
             height=6,
         ),

@@ -119,12 +119,22 @@ def test_every_query_obeys_the_chosen_region_and_bank(path: Path) -> None:
         for target in panel["targets"]:
             for selector in selected(_marked(target["expr"])):
                 values = {matcher.value for matcher in selector.matchers.matchers}
-                assert "chosen-region" in values, panel["title"]
+                assert {"chosen-region", "chosen-region|"} & values, panel["title"]
                 if path.stem not in {"sluice-money", "sluice-orders-banks"}:
                     continue
                 assert selector.name not in RECORDED, f"{panel['title']}: no recorded series keeps the bank"
                 if "bank" in known[selector.name]:
                     assert "chosen-bank" in values, panel["title"]
+
+
+def test_an_alert_without_a_region_shows_whatever_region_is_chosen() -> None:
+    (table,) = (each for each in panels(GRAFANA / "dashboards" / "sluice-critical-path.json") if each["type"] == "table"
+                and "ALERTS" in each["targets"][0]["expr"])  # fmt: skip
+    (selector,) = selected(_marked(table["targets"][0]["expr"]))
+    (chosen,) = (each.value for each in selector.matchers.matchers if each.name == "region")
+    assert re.fullmatch(chosen, "")
+    assert re.fullmatch(chosen, "chosen-region")
+    assert not re.fullmatch(chosen, "another")
 
 
 def test_the_same_money_is_not_counted_twice() -> None:
