@@ -23,8 +23,9 @@ MAX_REPORTED: int = 100
 """Transfers in one victim's report."""
 
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
+SCOPE = r"^(all|(bank|rule):[!-~]+)$"
 
-_WORDS: Final = {PLAIN: "text on one line", **SPELLINGS}
+_WORDS: Final = {PLAIN: "text on one line", SCOPE: "all, bank:... or rule:...", **SPELLINGS}
 
 
 def may_hold(pattern: str) -> str | None:
@@ -146,6 +147,15 @@ class ListBody(Body):
     model_config = _like(level="black", reason="涉案账户名单")
 
     level: ListLevel
+    reason: Reasoned
+
+
+class TripBody(Body):
+    """In which scope a person suspends automatic stops: everywhere, at one bank, or those of one rule."""
+
+    model_config = _like(scope="all", reason="误止付增多，先停后查")
+
+    scope: Annotated[str, StringConstraints(max_length=64, pattern=SCOPE)] = "all"
     reason: Reasoned
 
 

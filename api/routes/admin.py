@@ -9,13 +9,23 @@ from sqlalchemy import Connection
 
 from api.replies import answers, reply
 from api.routes.common import Operator, Staff, runtime_of, transact, world_time
-from api.schemas import RearmBody
+from api.schemas import RearmBody, TripBody
 from api.service import braking
 from api.store import audit, orders, outbox, transfers
 from api.verify import Verification, verify
 from telemetry.clock import wall_us
 
 router = APIRouter(prefix="/v1", tags=["operation"])
+
+
+@router.post("/admin/brake:trip")
+async def trip(request: Request, body: TripBody, caller: Operator) -> Response:
+    """Suspend automatic stops at once, in one scope or everywhere: Sluice only advises there until it is re-armed.
+
+    Stops in force stay. Other replicas follow within seconds.
+    """
+    standing = await transact(request, lambda desk: braking.trip(desk, body.scope, body.reason, caller.actor))
+    return reply({"tripped": standing})
 
 
 @router.post("/admin/brake:rearm")

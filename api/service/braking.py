@@ -1,12 +1,13 @@
-"""The brake and the database: what is recalled of it at a start, and re-arming it, a person's act."""
+"""The brake and the database: what is recalled of it at a start, and tripping and re-arming it, a person's acts."""
 
 from __future__ import annotations
 
+import msgspec
 from sqlalchemy import Connection
 
 from api.service.desk import Desk
 from api.store import brake as brake_store
-from models.control.brake import EVERYTHING, MINUTE_US, Brake, Trip, scopes_of
+from models.control.brake import EVERYTHING, MINUTE_US, Brake, Cap, Trip, scopes_of
 from models.control.records import Actor
 
 
@@ -16,6 +17,16 @@ def restore(connection: Connection, brake: Brake, *, now_us: int, instance: str)
     stops = brake_store.stops_since(connection, now_us - MINUTE_US, instance)
     scopes = {scope for stop in stops for scope in scopes_of(stop.bank, stop.rule)}
     brake.recall(stops, brake_store.rearmed_us(connection, scopes))
+
+
+def trip(desk: Desk, scope: str, reason: str, actor: Actor) -> list[Trip]:
+    """Suspend automatic stops in a scope by hand; return the trips that stand then. One that stood before stays."""
+    by_hand = Trip(scope=scope, cap=Cap.BY_HAND, at_us=desk.now_us, count=0)
+    if brake_store.record_trip(desk.connection, by_hand):
+        desk.note(brake_store.TRIP, scope, actor, {"reason": reason} | msgspec.structs.asdict(by_hand))
+        desk.effects.tally.trips[scope] = by_hand
+        desk.effects.tripped.append(by_hand)
+    return list(brake_store.trips(desk.connection))
 
 
 def rearm(desk: Desk, scope: str, reason: str, actor: Actor) -> list[Trip]:

@@ -91,6 +91,6 @@ def _braked(desk: Desk, brake: Brake, assessment: Assessment, bank: str) -> bool
         return False
     desk.effects.withheld.append(trip.cap)
     if brake_store.record_trip(desk.connection, trip):
-        desk.note("brake.trip", trip.scope, MACHINE, msgspec.structs.asdict(trip))
+        desk.note(brake_store.TRIP, trip.scope, MACHINE, msgspec.structs.asdict(trip))
         desk.effects.tripped.append(trip)
     return True

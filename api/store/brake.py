@@ -14,8 +14,9 @@ from models.control.brake import Cap, Stop, Trip, rule_of
 from models.control.records import MACHINE
 from models.control.states import OrderKind
 
+TRIP: Final = "brake.trip"
 REARM: Final = "brake.rearm"
-"""Action of the audit entries about re-arming; their subject is the scope."""
+"""Actions of the audit entries about the brake; their subject is the scope."""
 
 
 def trips(connection: Connection) -> tuple[Trip, ...]:

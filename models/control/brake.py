@@ -30,12 +30,13 @@ EVERYTHING: Final = "all"
 
 
 class Cap(StrEnum):
-    """Which limit was reached."""
+    """Which limit was reached, or that none was: a person tripped the brake."""
 
     PER_MINUTE = "per_minute"
     PER_BANK = "per_bank"
     PER_RULE = "per_rule"
     SHARE = "share"
+    BY_HAND = "by_hand"
 
 
 class BrakeLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -362,6 +362,29 @@ async def test_operators_see_counts_and_verification(api: Api) -> None:
     assert subject.payee_account in (await api.client.get("/v1/orders", headers=key_of("ann"))).text
 
 
+async def test_an_operator_trips_the_brake_by_hand_and_nothing_is_stopped_until_it_is_rearmed(api: Api) -> None:
+    path, why = "/v1/admin/brake:trip", {"reason": "false stops reported"}
+    assert code_of(await api.post(path, why, who="ann")) == (403, "role_required")
+    refused = await api.post(path, why | {"scope": "bank"}, who="ops")
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/scope")
+    for _ in range(2):
+        (tripped,) = (await api.post(path, why, who="ops")).json()["tripped"]
+        assert (tripped["scope"], tripped["cap"]) == ("all", "by_hand")
+    assert (await api.client.get("/healthz")).json()["status"] == "advise_only"
+    braked = to_new_account()
+    api.topics.assess(assessed(braked))
+    row = await seen(api, braked)
+    assert (row["action"], row["why"]) == ("withheld", "brake")
+    (cleared,) = (await api.post("/v1/admin/brake:rearm", why, who="ops")).json()["cleared"]
+    assert cleared == tripped
+    free = to_new_account()
+    api.topics.assess(assessed(free))
+    assert (await seen(api, free))["action"] == "order"
+    trail = (await api.get("/v1/audit", who="ops", limit=1_000))["entries"]
+    acts = [(each["action"], each["actor"]) for each in trail if each["action"].startswith("brake.")]
+    assert acts[-2:] == [("brake.trip", "ops"), ("brake.rearm", "ops")]
+
+
 async def test_rearming_is_for_operators(api: Api) -> None:
     assert code_of(await api.post("/v1/admin/brake:rearm", {"reason": "x"}, who="ann")) == (403, "role_required")
     assert (await api.post("/v1/admin/brake:rearm", {"reason": "x"}, who="ops")).json() == {

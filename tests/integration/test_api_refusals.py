@@ -75,6 +75,7 @@ BODIES: list[tuple[str, str, str, dict[str, Any]]] = [  # method, path, who, bod
     ("POST", "/v1/orders/PS-0123456789abcdef/release", "ann", {"reason": "r"}),
     ("PUT", "/v1/lists/icbc/1", "ann", {"level": "king", "reason": "r"}),
     ("POST", "/v1/admin/brake:rearm", "ops", {"reason": "r"}),
+    ("POST", "/v1/admin/brake:trip", "ops", {"scope": "everything", "reason": "r"}),
 ]
 
 

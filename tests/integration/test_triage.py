@@ -240,6 +240,21 @@ async def test_a_trip_that_is_rolled_back_is_none(home: Path | str) -> None:
         assert sample("sluice_brake_withheld_total", cap="per_minute") == withheld + 1
 
 
+async def test_a_trip_by_hand_that_is_rolled_back_suspends_nothing(home: Path | str) -> None:
+    def work(at: Desk) -> None:
+        braking.trip(at, "all", "looks wrong", OPS)
+        raise StoreAway("lost")
+
+    async with station(home) as desk:
+        with pytest.raises(StoreAway):
+            await desk.run(work)
+        assert (desk.brake.trips, await trips(desk)) == ({}, [])
+        await desk.run(lambda at: braking.trip(at, "rule:9999", "looks wrong", OPS))
+        assert (list(desk.brake.trips), await trips(desk)) == (["rule:9999"], ["rule:9999"])
+        held, free = await desk.triage(suspicious("9999", payee_account="A"), suspicious("3006", payee_account="B"))
+        assert (held.why, free.action) == (Why.BRAKE, Action.ORDER)
+
+
 async def test_a_rearming_that_is_rolled_back_leaves_the_brake_tripped(home: Path | str) -> None:
     def work(at: Desk) -> None:
         braking.rearm(at, "all", "looked into", OPS)
