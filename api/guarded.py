@@ -1,4 +1,4 @@
-"""A gateway that spares banks in trouble: bounded concurrency and a circuit breaker for each, every call counted."""
+"""A gateway that spares banks in trouble: bounded concurrency and circuit breakers for each, every call counted."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ T = TypeVar("T")
 COMMAND: Final = "command"
 INQUIRY: Final = "inquiry"
 CALLS: Final = (COMMAND, INQUIRY)
-"""Counted apart: a bank may answer every inquiry and yet fail every command."""
+"""Counted and broken apart: a bank may answer every inquiry and yet fail every command."""
 
 
 class _Line:
-    def __init__(self, concurrency: int, breaker: Breaker) -> None:
+    def __init__(self, concurrency: int, breaker: Callable[[], Breaker]) -> None:
         self.slots = asyncio.Semaphore(concurrency)
-        self.breaker = breaker
+        self.breakers = {call: breaker() for call in CALLS}
+
+    @property
+    def is_open(self) -> bool:
+        return any(each.is_open for each in self.breakers.values())
 
 
 class GuardedGateway:
@@ -41,8 +45,8 @@ class GuardedGateway:
             self._line(bank)
 
     def wait_s(self, bank: str) -> float:
-        """Return how long until a call to ``bank`` may be tried."""
-        return self._line(bank).breaker.wait_s(time.monotonic())
+        """Return how long until a command to ``bank``, and the inquiry before it, may be tried."""
+        return max(each.wait_s(time.monotonic()) for each in self._line(bank).breakers.values())
 
     async def send(self, command: BankCommand) -> BankFeedback:
         """Post a command (see `Gateway`)."""
@@ -64,25 +68,26 @@ class GuardedGateway:
 
     async def _call(self, bank: str, kind: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         line = self._line(bank)
+        breaker = line.breakers[kind]
         async with line.slots:
-            if not line.breaker.allows(time.monotonic()):
+            if not breaker.allows(time.monotonic()):
                 self._count(bank, kind, Trouble.OPEN)
-                raise NoAnswer(Trouble.OPEN, f"the breaker of bank {bank} is open")
+                raise NoAnswer(Trouble.OPEN, f"the breaker of bank {bank} is open for each {kind}")
             try:
                 answer = await call()
             except NoAnswer as trouble:
-                line.breaker.failed(time.monotonic())
+                breaker.failed(time.monotonic())
                 self._count(bank, kind, trouble.trouble)
                 raise
+            else:
+                breaker.succeeded()
             finally:
-                metrics.BREAKER_OPEN.labels(bank).set(line.breaker.is_open)
-            line.breaker.succeeded()
-            metrics.BREAKER_OPEN.labels(bank).set(0)
+                metrics.BREAKER_OPEN.labels(bank).set(line.is_open)
             return answer
 
     def _line(self, bank: str) -> _Line:
         if bank not in self._lines:
-            self._lines[bank] = _Line(self._concurrency, self._breaker())
+            self._lines[bank] = _Line(self._concurrency, self._breaker)
             metrics.BREAKER_OPEN.labels(bank).set(0)
         return self._lines[bank]
 

@@ -99,7 +99,9 @@ BANK_CALLS = Counter(
     "sluice_bank_calls_total", "Calls to a bank, by what they are (command, inquiry) and their outcome.",
     ["bank", "call", "outcome"],
 )  # fmt: skip
-BREAKER_OPEN = Gauge("sluice_bank_breaker_open", "1 while the circuit breaker of a bank is open.", ["bank"])
+BREAKER_OPEN = Gauge(
+    "sluice_bank_breaker_open", "1 while a bank's breaker is open, for commands or inquiries.", ["bank"]
+)
 OUTBOX_PENDING = Gauge("sluice_outbox_pending", "Commands committed and not yet answered.", ["bank"])
 OUTBOX_OLDEST = Gauge("sluice_outbox_oldest_seconds", "Age of the oldest unanswered command.", ["bank"])
 BANK_REFUSALS = Counter(

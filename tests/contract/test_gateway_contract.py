@@ -181,5 +181,7 @@ async def test_inquiries_that_are_answered_do_not_hide_commands_that_are_not() -
             await guarded.send(hold(bank_id="cmb"))
         assert await guarded.query("cmb", hold().application_id) is None
         assert await guarded.controls("cmb", "6217") is None
-    assert (counted("command", "error"), counted("command", "ok")) == (4, 0)
-    assert (counted("inquiry", "ok"), counted("inquiry", "error")) == (8, 0)
+    assert (counted("command", "error"), counted("command", "open"), counted("command", "ok")) == (3, 1, 0)
+    assert (counted("inquiry", "ok"), counted("inquiry", "open")) == (8, 0)
+    assert guarded.wait_s("cmb") > 0
+    assert REGISTRY.get_sample_value("sluice_bank_breaker_open", {"bank": "cmb"}) == 1
