@@ -47,7 +47,7 @@ NOW = Row(
             kind="stat",
             title=Text("百毫秒达标率", "Within 100 ms"),
             about=Text(
-                "一百毫秒内完成研判的转账占比(近五分钟)。目标百分之九十九。",
+                "一百毫秒内完成研判的转账占比（近五分钟）。目标百分之九十九。",
                 "Share of transfers assessed within 100 ms over five minutes. The objective is 99 %.",
             ),
             queries=(Query(f"1 - max(sluice:assess_latency_errors:ratio_rate5m{{{R}}})"),),
@@ -59,7 +59,7 @@ NOW = Row(
             kind="stat",
             title=Text("剩余误差预算", "Error budget left"),
             about=Text(
-                "二十八天误差预算的剩余比例;负值表示已超支,应停止改动、先修时延。",
+                "二十八天误差预算的剩余比例；负值表示已超支，应停止改动、先修时延。",
                 "What is left of the error budget of 28 days. Below zero: stop changing things, mend latency first.",
             ),
             queries=(Query(f"min(sluice:assess_latency_budget:ratio{{{R}}})"),),
@@ -84,7 +84,7 @@ NOW = Row(
             kind="stat",
             title=Text("存活进程", "Processes up"),
             about=Text(
-                "Prometheus 能抓取到的进程数,按程序分列。",
+                "Prometheus 能抓取到的进程数，按程序分列。",
                 "Processes that Prometheus reaches, by program.",
             ),
             queries=(Query(f"sum by (job) (up{{{R}}})", "{{job}}"),),
@@ -101,7 +101,7 @@ LATENCY = Row(
             kind="heatmap",
             title=Text("研判时延分布", "Accept to assess, distribution"),
             about=Text(
-                "颜色越深,落在该时延区间的转账越多。出现第二条亮带说明有一部分分区或批次变慢。",
+                "颜色越深，落在该时延区间的转账越多。出现第二条亮带说明有一部分分区或批次变慢。",
                 "The darker, the more transfers took that long. A second band means that some partitions are slower.",
             ),
             queries=(Query(f"sum by (le) (increase({ASSESSED}[$__rate_interval]))", "{{le}}"),),
@@ -128,7 +128,7 @@ LATENCY = Row(
         Panel(
             title=Text("各阶段 p99", "p99 by stage"),
             about=Text(
-                "自受理起累计:付方侧完成、研判完成、止付发出、银行确认。相邻两线之差即该阶段耗时。",
+                "自受理起累计：付方侧完成、研判完成、止付发出、银行确认。相邻两线之差即该阶段耗时。",
                 "Counted from acceptance: payer side done, assessed, stop sent, bank confirmed. The gap is the stage.",
             ),
             queries=(
@@ -143,7 +143,7 @@ LATENCY = Row(
         Panel(
             title=Text("提交耗时", "Commit time"),
             about=Text(
-                "一批输出与变更日志被 Kafka 确认所需时间;超过四秒进程会主动退出重启。",
+                "一批输出与变更日志被 Kafka 确认所需时间；超过四秒进程会主动退出重启。",
                 "Time until Kafka has confirmed a batch's outputs and changelog. Beyond 4 s a worker gives up.",
             ),
             queries=(
@@ -163,7 +163,7 @@ LATENCY = Row(
         Panel(
             title=Text("误差预算消耗速度", "Burn rate"),
             about=Text(
-                "一表示二十八天恰好用完预算;一小时窗口超过 14.4 立即告警。",
+                "一表示二十八天恰好用完预算；一小时窗口超过 14.4 立即告警。",
                 "1 spends the budget in exactly 28 days; 14.4 over an hour pages somebody.",
             ),
             queries=(
@@ -182,7 +182,7 @@ RATE = Row(
         Panel(
             title=Text("各银行受理", "Accepted by bank"),
             about=Text(
-                "每家银行每秒被受理的转账。某家归零而其余正常,多为该行接口故障。",
+                "每家银行每秒被受理的转账。某家归零而其余正常，多为该行接口故障。",
                 "Transfers accepted per second by bank. One at zero while others go on is that bank's interface.",
             ),
             queries=(
@@ -195,7 +195,7 @@ RATE = Row(
         Panel(
             title=Text("研判结果", "Assessed by band"),
             about=Text(
-                "每秒研判的转账,按放行、关注、止付分列。应与受理速率相等。",
+                "每秒研判的转账，按放行、关注、止付分列。应与受理速率相等。",
                 "Transfers assessed per second by band. In total it should equal what is accepted.",
             ),
             queries=(
@@ -208,7 +208,7 @@ RATE = Row(
         Panel(
             title=Text("拒收、重复与迟到", "Refused, repeated, late"),
             about=Text(
-                "入口拒收(按原因)、重复报送或重投递、超出乱序容忍的迟到转账。",
+                "入口拒收（按原因）、重复报送或重投递、超出乱序容忍的迟到转账。",
                 "Refused at the edge by reason, recognised as seen before, and older than the windows tolerate.",
             ),
             queries=(
@@ -241,7 +241,7 @@ LAG = Row(
         Panel(
             title=Text("死信", "Dead letters"),
             about=Text(
-                "一小时内被隔离的记录,按主题与原因。被隔离的转账没有被研判。",
+                "一小时内被隔离的记录，按主题与原因。被隔离的转账没有被研判。",
                 "Records quarantined within an hour, by topic and reason. A quarantined transfer was not scored.",
             ),
             queries=(
@@ -255,7 +255,7 @@ LAG = Row(
         Panel(
             title=Text("位移缺口", "Offset gaps"),
             about=Text(
-                "主题位移不连续的次数,应始终为零;出现即意味着可能丢失记录。",
+                "主题位移不连续的次数，应始终为零；出现即意味着可能丢失记录。",
                 "Breaks in the contiguous offsets of a topic. Must be zero: a gap may be a lost record.",
             ),
             queries=(Query(f"sum by (topic) (sluice_offset_gaps_total{{{R}}})", "{{topic}}"),),
@@ -270,7 +270,7 @@ SATURATION = Row(
         Panel(
             title=Text("处理器", "CPU"),
             about=Text(
-                "各进程占用的核数。研判进程只用一个核,超过零点九即将积压,应扩容。",
+                "各进程占用的核数。研判进程只用一个核，超过零点九即将积压，应扩容。",
                 "Cores used by each process. A worker has one core: above 0.9 the next peak queues, so add a worker.",
             ),
             queries=(Query(f"rate(process_cpu_seconds_total{{{R}}}[$__rate_interval])", "{{job}} {{instance}}"),),
@@ -288,14 +288,14 @@ SATURATION = Row(
         Panel(
             title=Text("批大小", "Batch size"),
             about=Text(
-                "每批记录数的中位与 p99。批越大,负载越接近上限。",
-                "Records per batch, median and p99. The larger the batches, the nearer the limit.",
+                "每批记录数的均值与 p99。批越大，负载越接近上限。",
+                "Records per batch, mean and p99. The larger the batches, the nearer the limit.",
             ),
             queries=(
                 Query(
-                    "histogram_quantile(0.5, sum by (le, stage)"
-                    f" (rate(sluice_batch_records_bucket{{{R}}}[$__rate_interval])))",
-                    "{{stage}} p50",
+                    f"sum by (stage) (rate(sluice_batch_records_sum{{{R}}}[$__rate_interval]))"
+                    f" / sum by (stage) (rate(sluice_batch_records_count{{{R}}}[$__rate_interval]))",
+                    "{{stage}} 均值 mean",
                 ),
                 Query(
                     "histogram_quantile(0.99, sum by (le, stage)"
@@ -315,7 +315,7 @@ SATURATION = Row(
         Panel(
             title=Text("重启", "Restarts"),
             about=Text(
-                "一小时内各进程重启次数。研判进程遇险即退出重启,偶发正常,频繁则告警。",
+                "一小时内各进程重启次数。研判进程遇险即退出重启，偶发正常，频繁则告警。",
                 "Restarts within an hour. Workers are crash-only, so now and then is normal and often is not.",
             ),
             queries=(Query(f"changes(process_start_time_seconds{{{R}}}[1h])", "{{job}} {{instance}}"),),
@@ -323,7 +323,7 @@ SATURATION = Row(
         Panel(
             title=Text("自行退出原因", "Ends by reason"),
             about=Text(
-                "一小时内进程自行退出的次数,按原因。offset_gap 与 brake 须查明。",
+                "一小时内进程自行退出的次数，按原因。offset_gap 与 brake 须查明。",
                 "Ends of programs by their own exit code within an hour. offset_gap and brake need an explanation.",
             ),
             queries=(Query(f"sum by (reason) (increase(sluice_program_exits_total{{{R}}}[1h]))", "{{reason}}"),),
@@ -343,7 +343,7 @@ SATURATION = Row(
             kind="table",
             title=Text("程序版本", "Versions running"),
             about=Text(
-                "正在运行的程序与版本;滚动升级期间可见两个版本。",
+                "正在运行的程序与版本；滚动升级期间可见两个版本。",
                 "Programs and versions running. Two versions of one program are normal during a rolling upgrade only.",
             ),
             queries=(Query(f"count by (program, version) (sluice_build_info{{{R}}})"),),
@@ -369,7 +369,7 @@ BOARD: Final = Board(
     uid="sluice-critical-path",
     title=Text("水闸 关键路径", "Sluice Critical path"),
     about=Text(
-        "从受理到银行确认止付:时延、流量、积压、饱和度。",
+        "从受理到银行确认止付：时延、流量、积压、饱和度。",
         "From acceptance to the confirmed stop: latency, rate, lag, saturation.",
     ),
     rows=(NOW, LATENCY, RATE, LAG, SATURATION),

@@ -17,7 +17,7 @@ DECISIONS = Row(
             kind="stat",
             title=Text("自动止付熔断", "Brake"),
             about=Text(
-                "熔断后不再自动止付,只给建议,须人工恢复。",
+                "熔断后不再自动止付，只给建议，须人工恢复。",
                 "Once tripped, Sluice only advises and a person must re-arm it.",
             ),
             queries=(Query(f"max(sluice_brake_tripped{{{R}}})"),),
@@ -57,9 +57,9 @@ DECISIONS = Row(
         ),
         Panel(
             kind="stat",
-            title=Text("裁定数(所选时段)", "Verdicts (chosen time)"),
+            title=Text("裁定数（所选时段）", "Verdicts (chosen time)"),
             about=Text(
-                "收到的裁定数。没有裁定,模型无从学习。",
+                "收到的裁定数。没有裁定，模型无从学习。",
                 "Verdicts received. Without them the detectors learn nothing.",
             ),
             queries=(Query(f"sum(increase(sluice_verdicts_total{{{R}}}[$__range]))", now=True),),
@@ -83,9 +83,9 @@ DECISIONS = Row(
             width=12,
         ),
         Panel(
-            title=Text("规则命中,前十五", "Rule hits, top 15"),
+            title=Text("规则命中，前十五", "Rule hits, top 15"),
             about=Text(
-                "每秒命中次数最多的规则。某条规则骤增,先查数据再改阈值。",
+                "每秒命中次数最多的规则。某条规则骤增，先查数据再改阈值。",
                 "Rules that fire most, per second. If one jumps, look at the data before its threshold.",
             ),
             queries=(
@@ -96,7 +96,7 @@ DECISIONS = Row(
         ),
         Panel(
             kind="bargauge",
-            title=Text("规则命中(所选时段)", "Rule hits (chosen time)"),
+            title=Text("规则命中（所选时段）", "Rule hits (chosen time)"),
             about=Text(
                 "所选时段内各规则命中次数。长期为零的规则可考虑停用。",
                 "Hits of each rule over the chosen time. One that never fires may be retired.",
@@ -109,7 +109,7 @@ DECISIONS = Row(
         Panel(
             title=Text("熔断拦下的止付", "Stops the brake withheld"),
             about=Text(
-                "因达到上限而未发出的自动止付,按上限类别。",
+                "因达到上限而未发出的自动止付，按上限类别。",
                 "Automatic stops withheld because a cap was reached, by cap.",
             ),
             queries=(Query(f"sum by (cap) (increase(sluice_brake_withheld_total{{{R}}}[5m]))", "{{cap}}"),),
@@ -118,7 +118,7 @@ DECISIONS = Row(
         Panel(
             title=Text("止付档的去向", "What became of the stop band"),
             about=Text(
-                "五分钟内判为止付档的转账:发出止付、并入已有止付,或未止付的原因(如证据不足以认定账户)。",
+                "五分钟内判为止付档的转账：发出止付、并入已有止付，或未止付的原因（如证据不足以认定账户）。",
                 "Transfers in the stop band over five minutes: a stop of their own, attached to one there is,"
                 " or why there was none (no ground that convicts an account, say).",
             ),
@@ -135,7 +135,7 @@ LEARNING = Row(
             kind="table",
             title=Text("使用中的模型版本", "Model versions in use"),
             about=Text(
-                "各研判进程正在使用的检测器版本;应一致。",
+                "各研判进程正在使用的检测器版本；应一致。",
                 "Detector versions by number of workers that score with them. There should be one each.",
             ),
             queries=(Query(f'count by (detector, version) (sluice_detector_version_info{{job="worker", {R}}} == 1)'),),
@@ -143,7 +143,7 @@ LEARNING = Row(
         Panel(
             title=Text("已学习样本", "Examples learned"),
             about=Text(
-                "训练进程每分钟学习的样本,按检测器与标签。",
+                "训练进程每分钟学习的样本，按检测器与标签。",
                 "Examples the trainer learned from per minute, by detector and label.",
             ),
             queries=(
@@ -177,7 +177,7 @@ LEARNING = Row(
         Panel(
             title=Text("迟到转账", "Late transfers"),
             about=Text(
-                "早于窗口容忍的转账,每秒。它们只计迟到,不计窗口。",
+                "早于窗口容忍的转账，每秒。它们只计迟到，不计窗口。",
                 "Transfers older than the windows tolerate, per second. They are counted as late only.",
             ),
             queries=(Query(f"sum(rate(sluice_transfers_late_total{{{R}}}[$__rate_interval]))", "迟到 late"),),
@@ -193,7 +193,7 @@ SHADOW = Row(
         Panel(
             title=Text("谁会被止付", "Who would have been stopped"),
             about=Text(
-                "每小时双方共同评分的转账中,只有在用模型、只有对方、双方都会止付的笔数。对方:试用中的挑战者,或最后的良好模型。"
+                "每小时双方共同评分的转账中，只有在用模型、只有对方、双方都会止付的笔数。对方：试用中的挑战者，或最后的良好模型。"
                 "逐笔清单见 sluice shadow。",
                 "Transfers an hour that only the panel in service, only its rival, or both would have stopped."
                 " The rival is a challenger on trial or the last good panel. Transfer by transfer: sluice shadow.",
@@ -208,7 +208,7 @@ SHADOW = Row(
         Panel(
             title=Text("双方止付的标签", "Labels of both sides' stops"),
             about=Text(
-                "一天内得到标签的止付(含未执行的),按在用模型与对方、诈骗与正常;诈骗所占比例即准确率。标签滞后。",
+                "一天内得到标签的止付（含未执行的），按在用模型与对方、诈骗与正常；诈骗所占比例即准确率。标签滞后。",
                 "Stops, real or not, that got a label within a day, of the panel in service and of its rival."
                 " The share of fraud is the precision. Labels come late.",
             ),
@@ -222,7 +222,7 @@ SHADOW = Row(
         Panel(
             title=Text("损失差", "Loss gap"),
             about=Text(
-                "新标签上对方与在用模型的对数损失之差;低于零表示对方更好。满二十个诈骗标签后裁决:更好则启用,在用明显变差则退回。",
+                "新标签上对方与在用模型的对数损失之差；低于零表示对方更好。满二十个诈骗标签后裁决：更好则启用，在用明显变差则退回。",
                 "Log loss on new labels of the rival less that of the panel in service; below 0 the rival is better."
                 " Judged at 20 frauds: a better challenger is promoted, a champion that is clearly worse falls back.",
             ),
@@ -232,7 +232,7 @@ SHADOW = Row(
             kind="state-timeline",
             title=Text("试用与退回", "On trial, fallen back"),
             about=Text(
-                "是否有挑战者在试用;是否已退回最后的良好模型(告警)。",
+                "是否有挑战者在试用；是否已退回最后的良好模型（告警）。",
                 "Whether a challenger is on trial, and whether the last good panel serves for the learner's (alarm).",
             ),
             queries=(
@@ -258,9 +258,9 @@ VERDICTS = Row(
     Text("裁定", "Verdicts"),
     (
         Panel(
-            title=Text("裁定,按来源", "Verdicts by label and source"),
+            title=Text("裁定，按来源", "Verdicts by label and source"),
             about=Text(
-                "每小时收到的裁定,按标签与来源(被害人报案、分析员、银行、抽样)。",
+                "每小时收到的裁定，按标签与来源（被害人报案、分析员、银行、抽样）。",
                 "Verdicts per hour by label and source (victim's report, analyst, bank, sample).",
             ),
             queries=(
@@ -271,7 +271,7 @@ VERDICTS = Row(
             kind="heatmap",
             title=Text("裁定延迟分布", "Verdict delay, distribution"),
             about=Text(
-                "从转账到裁定的世界时间分布。延迟越长,模型越滞后。",
+                "从转账到裁定的世界时间分布。延迟越长，模型越滞后。",
                 "World time from a transfer to its verdict. The longer it is, the older is what a model knows.",
             ),
             queries=(Query(f"sum by (le) (increase(sluice_verdict_delay_seconds_bucket{{{R}}}[1h]))", "{{le}}"),),
@@ -280,7 +280,7 @@ VERDICTS = Row(
         Panel(
             title=Text("裁定延迟中位", "Median verdict delay"),
             about=Text(
-                "一天内裁定延迟的中位数,按来源。",
+                "一天内裁定延迟的中位数，按来源。",
                 "Median delay of a day's verdicts by source.",
             ),
             queries=(
@@ -293,7 +293,7 @@ VERDICTS = Row(
             unit="s",
         ),
         Panel(
-            title=Text("误止付,按银行", "False stops by bank"),
+            title=Text("误止付，按银行", "False stops by bank"),
             about=Text(
                 "一小时内被认定为误的自动止付。",
                 "Protective stops found wrong within an hour.",

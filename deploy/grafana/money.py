@@ -28,13 +28,13 @@ def _in_time(span: str) -> str:
 
 
 HELD = Row(
-    Text("止住的钱(所选时段)", "Money held (chosen time)"),
+    Text("止住的钱（所选时段）", "Money held (chosen time)"),
     (
         Panel(
             kind="stat",
             title=Text("涉险金额", "At risk"),
             about=Text(
-                "被下达自动止付的转账金额之和;随后的冻结针对同一笔钱,不重复计算。",
+                "被下达自动止付的转账金额之和；随后的冻结针对同一笔钱，不重复计算。",
                 "Amounts of transfers for which a protective stop was ordered. The freeze after it is the same money.",
             ),
             queries=(Query(_yuan("sluice_money_at_risk_fen_total", "$__range"), now=True),),
@@ -46,7 +46,7 @@ HELD = Row(
             kind="stat",
             title=Text("已止住", "Held"),
             about=Text(
-                "银行反馈确认由自动止付实际管控的金额,不是我们申请的金额。",
+                "银行反馈确认由自动止付实际管控的金额，不是我们申请的金额。",
                 "Money that banks confirmed to be covered by protective stops; never what we asked for.",
             ),
             queries=(Query(_yuan("sluice_money_held_fen_total", "$__range"), now=True),),
@@ -78,7 +78,7 @@ HELD = Row(
             kind="stat",
             title=Text("已解除", "Let go"),
             about=Text(
-                "管控解除或到期后不再覆盖的金额;转为冻结的不算。",
+                "管控解除或到期后不再覆盖的金额；转为冻结的不算。",
                 "Money that no control covers any more: released, lifted or expired, not converted to a freeze.",
             ),
             queries=(Query(_yuan("sluice_money_released_fen_total", "$__range", which=GONE), now=True),),
@@ -124,7 +124,7 @@ HELD = Row(
             unit="currencyCNY",
         ),
         Panel(
-            title=Text("每小时止住,按银行", "Held per hour, by bank"),
+            title=Text("每小时止住，按银行", "Held per hour, by bank"),
             about=Text(
                 "各银行确认自动止付的金额。",
                 "Money that each bank confirmed to be held by protective stops.",
@@ -135,9 +135,9 @@ HELD = Row(
             link="sluice-orders-banks",
         ),
         Panel(
-            title=Text("每小时止住,按措施", "Held per hour, by measure"),
+            title=Text("每小时止住，按措施", "Held per hour, by measure"),
             about=Text(
-                "自动止付、公安止付与冻结各管控的金额。转为冻结的钱在两条线上各出现一次,不可相加。",
+                "自动止付、公安止付与冻结各管控的金额。转为冻结的钱在两条线上各出现一次，不可相加。",
                 "Money under protective stops, police stops and freezes. What is converted shows in both: do not add.",
             ),
             queries=(Query(_yuan("sluice_money_held_fen_total", "1h", which="", by="kind"), "{{kind}}"),),
@@ -153,7 +153,7 @@ TIME_TO_STOP = Row(
             kind="heatmap",
             title=Text("研判到银行确认", "Assessment to the bank's confirmation"),
             about=Text(
-                "止付用时分布。被盗资金一成在十二秒内再次转出,每一秒都算数。",
+                "止付用时分布。被盗资金一成在十二秒内再次转出，每一秒都算数。",
                 "Distribution of the time to stop. A tenth of stolen money moves on within 12 s: every second counts.",
             ),
             queries=(Query(f"sum by (le) (increase({CONFIRM}_bucket{{{RB}}}[$__rate_interval]))", "{{le}}"),),
@@ -179,7 +179,7 @@ TIME_TO_STOP = Row(
         ),
         Panel(
             kind="bargauge",
-            title=Text("各银行中位用时(所选时段)", "Median time to stop by bank (chosen time)"),
+            title=Text("各银行中位用时（所选时段）", "Median time to stop by bank (chosen time)"),
             about=Text(
                 "所选时段内各银行确认止付的中位用时。",
                 "Median time to stop of each bank over the chosen time.",
@@ -196,7 +196,7 @@ TIME_TO_STOP = Row(
         Panel(
             title=Text("止付目标达标率", "Stops confirmed within 500 ms"),
             about=Text(
-                "五百毫秒内获银行确认的止付占比,目标百分之九十九。",
+                "五百毫秒内获银行确认的止付占比，目标百分之九十九。",
                 "Share of stops confirmed within 500 ms. The objective is 99 %.",
             ),
             queries=(
@@ -214,9 +214,9 @@ FALSE_STOPS = Row(
     Text("误止付", "False stops"),
     (
         Panel(
-            title=Text("误止付,按银行", "False stops by bank"),
+            title=Text("误止付，按银行", "False stops by bank"),
             about=Text(
-                "一小时内被认定为误的自动止付,按银行。每一次都影响一位无辜客户。",
+                "一小时内被认定为误的自动止付，按银行。每一次都影响一位无辜客户。",
                 "Protective stops found wrong within an hour, by bank. Each one is an innocent customer.",
             ),
             queries=(Query(f"sum by (bank) (increase(sluice_false_stops_total{{{RB}}}[1h]))", "{{bank}}"),),
@@ -244,12 +244,12 @@ FALSE_STOPS = Row(
 )
 
 WORLD = Row(
-    Text("模拟世界(仅演示与测试)", "Simulated world (demo and tests only)"),
+    Text("模拟世界（仅演示与测试）", "Simulated world (demo and tests only)"),
     (
         Panel(
             title=Text("被害人资金", "Victims' money"),
             about=Text(
-                "模拟世界中被骗、止住、取现与在途的资金,仅模拟时有数据。",
+                "模拟世界中被骗、止住、取现与在途的资金，仅模拟时有数据。",
                 "Stolen, stopped, cashed out and in flight. Only a simulated world knows this; empty in production.",
             ),
             queries=(Query(f"sum by (state) (sluice_world_money_fen{{{R}}}) / 100", "{{state}}"),),
@@ -276,7 +276,7 @@ WORLD = Row(
         Panel(
             title=Text("每万客户每日误止付", "False stops per 10,000 customers a day"),
             about=Text(
-                "模拟世界的误止付,按客户数与模拟天数折算。上限十,目标一。",
+                "模拟世界的误止付，按客户数与模拟天数折算。上限十，目标一。",
                 "False stops of the simulated world per customers and simulated days. At most 10, aim 1.",
             ),
             queries=(
@@ -292,7 +292,7 @@ WORLD = Row(
         Panel(
             title=Text("模拟银行执行的转账", "Transfers the world's banks executed"),
             about=Text(
-                "模拟世界每秒执行的转账,按行为类别。",
+                "模拟世界每秒执行的转账，按行为类别。",
                 "Transfers per second executed in the simulated world, by kind of behaviour.",
             ),
             queries=(
@@ -309,7 +309,7 @@ BOARD: Final = Board(
     uid="sluice-money",
     title=Text("水闸 资金", "Sluice Money"),
     about=Text(
-        "涉险、止住、解除与返还的资金,止付用时与误止付。",
+        "涉险、止住、解除与返还的资金，止付用时与误止付。",
         "Money at risk, held, let go and returned; time to stop; false stops.",
     ),
     rows=(HELD, TIME_TO_STOP, FALSE_STOPS, WORLD),

@@ -87,7 +87,7 @@ NOW = Row(
             kind="stat",
             title=Text("审计链", "Audit chain"),
             about=Text(
-                "最近一次校验的结果。断裂即事故,先保全数据库。",
+                "最近一次校验的结果。断裂即事故，先保全数据库。",
                 "Result of the last check. A break is an incident: preserve the database first.",
             ),
             queries=(Query(f'min(sluice_audit_chain_intact{{job="api", {R}}})'),),
@@ -103,7 +103,7 @@ STATES = Row(
     Text("状态与时钟", "States and clocks"),
     (
         Panel(
-            title=Text("指令,按状态", "Orders by state"),
+            title=Text("指令，按状态", "Orders by state"),
             about=Text(
                 "各类指令当前所处状态。",
                 "Where orders stand, by kind and state.",
@@ -141,7 +141,7 @@ STATES = Row(
             kind="table",
             title=Text("等待最久", "Waiting longest"),
             about=Text(
-                "每种等待状态中最老的指令已等待多久(世界时间,秒)。",
+                "每种等待状态中最老的指令已等待多久（世界时间，秒）。",
                 "How long the oldest order has waited in each waiting state (world time).",
             ),
             queries=(Query(f"max by (kind, state, bank) (sluice_order_oldest_seconds{{{RB}}}) > 0"),),
@@ -152,7 +152,7 @@ STATES = Row(
             kind="state-timeline",
             title=Text("数据库", "Database"),
             about=Text(
-                "不可读写期间不下达止付,银行报送被拒(503);恢复后补下,会迟到。",
+                "不可读写期间不下达止付，银行报送被拒（503）；恢复后补下，会迟到。",
                 "While it is away banks get 503 and no stop is ordered; once it is back, stops come late.",
             ),
             queries=(Query(f"max by (work) (sluice_database_away{{{R}}})", "{{work}}"),),
@@ -163,7 +163,7 @@ STATES = Row(
             kind="state-timeline",
             title=Text("消息代理", "Broker"),
             about=Text(
-                "Kafka 不应答期间无法受理转账(银行得到 503),没有研判,也没有新的止付。",
+                "Kafka 不应答期间无法受理转账（银行得到 503），没有研判，也没有新的止付。",
                 "While Kafka does not answer, banks get 503, nothing is scored and no new stop is ordered.",
             ),
             queries=(Query(f"max(sluice_broker_away{{{R}}})", "Kafka"),),
@@ -173,7 +173,7 @@ STATES = Row(
         Panel(
             title=Text("待发布最老记录", "Oldest record that waits for its topic"),
             about=Text(
-                "最老的、已提交而 Kafka 尚未确认的名单、管控或裁定记录的年龄;研判进程尚不知其内容。超过三十秒告警。",
+                "最老的、已提交而 Kafka 尚未确认的名单、管控或裁定记录的年龄；研判进程尚不知其内容。超过三十秒告警。",
                 "Age of the oldest list entry, control or verdict that is committed and not yet on its topic:"
                 " until then no worker knows of it. Over 30 seconds pages somebody.",
             ),
@@ -191,7 +191,7 @@ BANKS = Row(
         Panel(
             title=Text("调用结果", "Calls by outcome"),
             about=Text(
-                "每秒对银行的指令与查询,按结果:成功、拒绝、超时、错误、断路未发。",
+                "每秒对银行的指令与查询，按结果：成功、拒绝、超时、错误、断路未发。",
                 "Commands and inquiries per second by outcome: ok, refused, timeout, error, not sent (open breaker).",
             ),
             queries=(
@@ -205,7 +205,7 @@ BANKS = Row(
         Panel(
             title=Text("拒绝原因", "Refusals by result code"),
             about=Text(
-                "一小时内银行拒绝指令的业务应答码。0301 户名不符,0302 白名单,1304 次数超限。",
+                "一小时内银行拒绝指令的业务应答码。0301 户名不符，0302 白名单，1304 次数超限。",
                 "Result codes of refusals within an hour. 0301 name differs, 0302 white list, 1304 too many stops.",
             ),
             queries=(
@@ -217,7 +217,7 @@ BANKS = Row(
         Panel(
             title=Text("不应答比例", "Share without an answer"),
             about=Text(
-                "五分钟内无应答指令的比例(查询不计)。为一即该行完全不应答。",
+                "五分钟内无应答指令的比例（查询不计）。为一即该行完全不应答。",
                 "Share of commands without an answer over five minutes, inquiries left out. At 1 the bank is silent.",
             ),
             queries=(
@@ -234,7 +234,7 @@ BANKS = Row(
             kind="state-timeline",
             title=Text("断路器", "Circuit breakers"),
             about=Text(
-                "断路器打开期间,指令留在发件箱,不会丢失。",
+                "断路器打开期间，指令留在发件箱，不会丢失。",
                 "While a breaker is open, commands stay in the outbox; none is lost.",
             ),
             queries=(Query(f"max by (bank) (sluice_bank_breaker_open{{{RB}}})", "{{bank}}"),),
@@ -251,7 +251,7 @@ BANKS = Row(
             steps=((60, "red"),),
         ),
         Panel(
-            title=Text("发件箱,按银行", "Outbox by bank"),
+            title=Text("发件箱，按银行", "Outbox by bank"),
             about=Text(
                 "各银行未应答的指令数。",
                 "Commands not yet answered, by bank.",
@@ -272,7 +272,7 @@ BANKS = Row(
         Panel(
             title=Text("各银行确认止付 p99", "Stop confirmed, p99 by bank"),
             about=Text(
-                "研判到银行确认的 p99,近五分钟。",
+                "研判到银行确认的 p99，近五分钟。",
                 "p99 from assessment to the bank's confirmation over five minutes.",
             ),
             queries=(
