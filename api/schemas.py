@@ -99,7 +99,7 @@ class ApproveBody(Body):
 class ReasonBody(Body):
     """Why."""
 
-    model_config = _like(reason="已核实客户身份,系本人操作")
+    model_config = _like(reason="已核实客户身份，系本人操作")
 
     reason: Reasoned
 
