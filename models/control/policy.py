@@ -160,8 +160,8 @@ def target_of(assessment: Assessment) -> Target | None:
 
     The payee where it is for hire, is listed, or a victim named the payment. The
     payer where it is listed itself, or where stolen money leaves a mule to somebody
-    who takes payments from everybody: a shop or a machine has done nothing, what is
-    left is on the mule's account. A payer is never stopped on a ground about the
+    who takes it from anybody: a shop, a machine or a dealer has done nothing, what
+    is left is on the mule's account. A payer is never stopped on a ground about the
     payment alone, since it may be the victim.
     """
     transfer, grounds = assessment.transfer, {reason.code: reason for reason in assessment.reasons}

@@ -23,7 +23,7 @@ from simulators.settings import SimulateSettings
 pytestmark = pytest.mark.slow
 
 KNOWN_DAYS, JUDGED_DAYS, CUSTOMERS, CASES_PER_DAY = 0.75, 0.4, 2_000, 100.0
-SEEDS = (31, 32)
+SEEDS = (31, 32, 33)
 """Not among the seeds on which the scorecard was fitted."""
 
 
@@ -86,9 +86,9 @@ def test_a_victim_is_not_stopped_for_paying() -> None:
 
 def test_cash_out_is_stopped_at_the_mule() -> None:
     orders = [pair for seed in SEEDS for pair in lived(seed)[1].orders]
-    at_machines = [(o, i) for o, i in orders if i.label is not None and i.label.typology == "cash_out_atm"]
-    assert at_machines
-    assert all(order.target == item.transfer.payer for order, item in at_machines)
+    left = [(o, i) for o, i in orders if i.label is not None and i.label.typology in {"cash_out_atm", "cash_out_goods"}]
+    assert {item.label.typology for _, item in left if item.label is not None} == {"cash_out_atm", "cash_out_goods"}
+    assert all(order.target == item.transfer.payer for order, item in left)
 
 
 def test_most_of_the_stolen_money_is_stopped() -> None:

@@ -15,7 +15,7 @@ from models.risk.rules import account, mule, platform, victim
 from models.risk.rules.common import is_new
 from models.risk.rules.settings import RuleSettings, rule_book_version
 
-EDITION: Final = "r7"
+EDITION: Final = "r8"
 """Changes whenever a rule's code does; settings have a digest of their own."""
 
 Hit = tuple[int, float]

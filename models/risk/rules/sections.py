@@ -324,26 +324,31 @@ class Repeated3008(Section, frozen=True, kw_only=True):
 class ForHire(Section, frozen=True, kw_only=True):
     """账户综合评分: the scorecard of both accounts reaches ``score``; ``stake`` lowers the bar for large sums.
 
-    An account that ``acceptor`` others paid before today is no account for hire.
+    An account that ``acceptor`` others paid before today is no account for hire, nor is one with ``keeps`` times as
+    much money of its own as came in within the day.
     """
 
     weight: Weight = 8.0
     severity: Severity = Severity.CRITICAL
-    score: float = 3.0
+    score: float = 3.5
     from_fen: Fen = 30_000
     stake: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.3
     acceptor: Count = 10
+    keeps: Times = 2.0
 
 
 class Leaves(Section, frozen=True, kw_only=True):
-    """The same card says that suspected money (a share ``taint``), in for ``within_s``, leaves to an acceptor."""
+    """The payer's part of that card reaches ``score``, and money leaves to an acceptor or to who ``keeps`` its own.
+
+    A share ``taint`` of what came in of late is suspected, the latest of it within ``within_s``.
+    """
 
     weight: Weight = 8.0
     severity: Severity = Severity.CRITICAL
-    score: float = 3.0
+    score: float = 4.8
     from_fen: Fen = 30_000
-    stake: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.3
     acceptor: Count = 10
+    keeps: Times = 2.0
     taint: Share = 0.05
     within_s: Seconds = 86_400
 

@@ -240,10 +240,10 @@ TEXTS: Final[dict[str, Wording]] = {
         "{amount_yuan}), {strangers} first-time payers, quick share {payee_quick}, suspected share {payee_taint}",
     ),
     "C02": _say(
-        "付款方疑似出租出借账户，正向商户、取现等渠道转出：24 小时内入账 {payer_24h_yuan} 元，可疑资金占 {taint}，"
-        "入账 {since_in_s} 秒后转出 {amount_yuan} 元",
-        "the payer seems for hire, and money leaves to an acceptor: {payer_24h_yuan} yuan came in within 24 h, share "
-        "{taint} suspected; {amount_yuan} yuan leave {since_in_s} s after a credit",
+        "付款方疑似出租出借账户，正向商户、取现渠道或自有资金充足的账户转出：24 小时内入账 {payer_24h_yuan} 元，"
+        "可疑资金占 {taint}，入账 {since_in_s} 秒后转出 {amount_yuan} 元",
+        "the payer seems for hire, and money leaves to an acceptor or to who keeps its own: {payer_24h_yuan} yuan came "
+        "in within 24 h, share {taint} suspected; {amount_yuan} yuan leave {since_in_s} s after a credit",
     ),
 }
 
