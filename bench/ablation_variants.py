@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
+from models.risk.cold import READ_FEATURES
 from models.risk.features import FEATURE_NAMES
 from models.risk.learning.novelty import WATCHED
-from models.risk.panel import COLD_FEATURES
 from models.risk.rules.book import RULES
 
 GROUPS: Final = {
@@ -67,10 +67,10 @@ RULES_LEFT_OUT: Final = {
     "of the whole account (C)": _sections("C"),
 }
 
-HELD_WITHOUT_LABELS: Final = frozenset(WATCHED) | frozenset(COLD_FEATURES)
+HELD_WITHOUT_LABELS: Final = frozenset(WATCHED) | frozenset(READ_FEATURES)
 """All features that the label-free score reads; to hold another one changes nothing."""
 
-OWN_LIFE: Final = tuple(name for name in COLD_FEATURES if name not in WATCHED)
+OWN_LIFE: Final = tuple(name for name in READ_FEATURES if name not in WATCHED)
 """What speaks for or against an account by the life it has of its own, beyond surprise."""
 
 NO_FLOW: Final = Variant("without all flow", held=tuple(name for group in FLOW for name in members(group)))

@@ -14,17 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.risk.assessment import AccountLists, Assessment, Band, Reason
+from models.risk.cold import cold_parts
 from models.risk.columns import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET, RULE_RISK
-from models.risk.panel import (
-    COLD_RULE,
-    COLD_WEIGHTS,
-    PANEL,
-    RULE_FLOOR,
-    RULE_SLOPE,
-    Rows,
-    TrainedPanel,
-    cold_odds,
-)
+from models.risk.panel import PANEL, Rows, TrainedPanel
 from models.risk.scorer import RULES_ONLY, Scorer
 from models.risk.wording import COLUMNS, NAMES_ZH, in_words, time_in_words, usual_time_in_words
 
@@ -170,24 +162,14 @@ def log_odds_parts(row: Rows, panel: TrainedPanel) -> npt.NDArray[np.float64]:
 
 
 def _cold_parts(row: Rows, panel: TrainedPanel) -> npt.NDArray[np.float64]:
-    parts = np.zeros(len(row))
-    risk = min(max(float(row[RULE_RISK]), RULE_FLOOR), 1.0 - RULE_FLOOR)
-    rules = log(risk / (1.0 - risk)) - log(RULE_FLOOR / (1.0 - RULE_FLOOR))
-    if panel.novelty is None:
-        parts[RULE_RISK] = RULE_SLOPE * rules
-        return parts
-    surprises = panel.novelty.surprises(row[None, :])[0]
-    spoken = panel.novelty.score(row[None, :])
-    novelty = float(spoken[0])
-    surprising, firing = (float(odds[0]) for odds in cold_odds(row[None, :], row[None, RULE_RISK], spoken))
-    share = surprising / (surprising + firing)
-    if surprises.sum() > 0.0:
-        parts[panel.novelty.columns] = share * novelty * surprises / surprises.sum()
     usual = np.zeros(len(row)) if panel.usual is None else panel.usual
-    for column, weight in COLD_WEIGHTS.items():
-        parts[column] += share * weight * float(row[column] - usual[column])
-    parts[RULE_RISK] += share * COLD_RULE * rules + (1.0 - share) * RULE_SLOPE * rules
-    return parts
+    by_column = np.zeros(len(row))
+    if panel.novelty is None:
+        return cold_parts(row, usual, None, by_column)
+    surprises, spoken = panel.novelty.surprises(row[None, :])[0], panel.novelty.score(row[None, :])
+    if surprises.sum() > 0.0:
+        by_column[panel.novelty.columns] = float(spoken[0]) * surprises / surprises.sum()
+    return cold_parts(row, usual, spoken, by_column)
 
 
 def _contribution(place: int, parts: Rows, row: Rows, usual: Rows | None) -> Contribution:

@@ -10,49 +10,15 @@ import numpy.typing as npt
 
 from models.risk.assessment import DetectorScore
 from models.risk.calibration import MEMBERS, blend_logits, sigmoid
+from models.risk.cold import cold_logits
 from models.risk.detectors import Forest, Linear, Novelty
-from models.risk.features import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET
+from models.risk.features import FEATURE_NAMES, FEATURE_SET
 from models.risk.snapshot import PanelState, SnapshotError, decode_state, digest_of, encode_state
 
 Rows = npt.NDArray[np.float64]
 
 PANEL: Final = "panel"
 """Name of the panel among detectors: the key of its snapshot."""
-
-RULE_FLOOR: Final = 0.002
-"""Rules' risks are kept this far from 0 and 1 before their logit is taken."""
-
-COLD_INTERCEPT: Final = -2.5
-COLD_RULE: Final = 0.5
-COLD_FEATURES: Final = {
-    "payer_taint": 4.0,
-    "payee_taint": 3.0,
-    "payer_quick": 3.0,
-    "payee_quick": 3.0,
-    "payer_since_in": -0.1,
-    "payee_in_1h": 0.1,
-    "payer_out_n_7d": -0.6,
-    "payee_out_n_7d": -0.4,
-    "reverse_seen": -1.0,
-}
-"""Logit of the label-free score: intercept + rule * logit(rules' risk) + surprise + these features.
-
-What tells an account for hire from one with a life of its own, before any label: money that came in under
-suspicion, just now, and the habit of passing it on; against bills and shops of every week, and people who pay
-each other. The weights are ours: rounded from a fit on simulated towns (seeds 41, 42, 61 and 62), kept where the open
-set, which played no part in the fit, did not get worse.
-"""
-
-COLD_LIMIT: Final = 40.0
-"""Beyond this logit nothing more is said; so no feature, however wild, overflows."""
-
-COLD_WEIGHTS: Final = {FEATURE_INDEX[name]: weight for name, weight in COLD_FEATURES.items()}
-_COLD_COLUMNS: Final = np.array(list(COLD_WEIGHTS))
-_COLD_ROW: Final = np.array(list(COLD_WEIGHTS.values()))
-
-RULE_SLOPE: Final = 2.0
-RULE_INTERCEPT: Final = -2.5
-"""Logit of the rules on their own: only rules that fire hard (0.9 and above) are taken at their word."""
 
 
 class PanelScores(msgspec.Struct, frozen=True):
@@ -124,14 +90,14 @@ class TrainedPanel:
 
     def members(self, rows: Rows, rule_risks: npt.NDArray[np.float64]) -> MemberLogits:
         """Return each member's logits; 0 for one that has not begun."""
-        novelty = self.novelty.score(rows) if self.novelty is not None else np.zeros(len(rows))
+        novelty = self.novelty.score(rows) if self.novelty is not None else None
         logits = np.zeros((len(rows), 3))
         logits[:, 0] = cold_logits(rows, rule_risks, novelty)
         if self.linear is not None:
             logits[:, 1] = self.linear.score(rows)
         if self.forest is not None:
             logits[:, 2] = self.forest.score(rows)
-        return MemberLogits(logits, novelty)
+        return MemberLogits(logits, np.zeros(len(rows)) if novelty is None else novelty)
 
     def score(self, rows: Rows, rule_risks: npt.NDArray[np.float64]) -> PanelScores:
         """Return blended risks and each member's part; rounded, so equal on every machine."""
@@ -152,31 +118,6 @@ class TrainedPanel:
             if member is not None:
                 columns.append([DetectorScore(name, member.version, score) for score in said])
         return list(zip(*columns, strict=True))
-
-
-def cold_logits(
-    rows: Rows, rule_risks: npt.NDArray[np.float64], novelty: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return the logits before any label (n): those of both `cold_odds` added."""
-    surprising, firing = cold_odds(rows, rule_risks, novelty)
-    logits: npt.NDArray[np.float64] = np.log(surprising + firing)
-    return logits
-
-
-def cold_odds(
-    rows: Rows, rule_risks: npt.NDArray[np.float64], novelty: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return two odds before any label, from features (n x f), the rules' risks and the surprise (each n).
-
-    Those of "looks as risky as hardly any transfer, between accounts of that kind"
-    and of "rules fire hard". Constants hold over several simulated worlds and the open set;
-    with a rare fraud they are too high, which the first labels correct.
-    """
-    risks = np.clip(rule_risks, RULE_FLOOR, 1.0 - RULE_FLOOR)
-    rules = np.log(risks / (1.0 - risks))
-    kind = (rows.take(_COLD_COLUMNS, axis=1) * _COLD_ROW).sum(axis=1)
-    surprising = np.exp(np.clip(COLD_INTERCEPT + COLD_RULE * rules + novelty + kind, -COLD_LIMIT, COLD_LIMIT))
-    return surprising, np.exp(RULE_INTERCEPT + RULE_SLOPE * rules)
 
 
 def watched_from(panel: TrainedPanel, threshold: float | None) -> TrainedPanel:

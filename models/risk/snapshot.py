@@ -19,7 +19,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int32]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""Changes with the layout, and whenever a panel makes other risks of the same state: then an older snapshot is
+refused, rather than a decision of its time called changed."""
+
 MAX_PAYLOAD_BYTES: Final = 900_000
 """Below the 1 MB that a Kafka broker accepts by default, base64 of JSON not counted."""
 

@@ -9,9 +9,9 @@ import pytest
 
 from bench.ablation import MARK, Finding, Kept, keep, load, put_into, risks_of, sides_of, table
 from bench.ablation_variants import GROUPS, Variant, group_of, labelled_variants, members, unlabelled_variants
+from models.risk.cold import READ_FEATURES
 from models.risk.features import FEATURE_INDEX, FEATURE_NAMES
 from models.risk.learning.novelty import WATCHED
-from models.risk.panel import COLD_FEATURES
 from models.risk.rules.book import RULES
 from simulators.csvfile import simulate_csv
 from simulators.replay import SEED
@@ -121,7 +121,7 @@ def test_each_set_of_rules_is_left_out_with_labels_and_without():
 
 
 def test_without_labels_each_group_that_the_label_free_score_reads_is_held_once():
-    groups = {group_of(name) for name in (*WATCHED, *COLD_FEATURES)} - {"risk by rules"}
+    groups = {group_of(name) for name in (*WATCHED, *READ_FEATURES)} - {"risk by rules"}
     assert {f"without {group}" for group in groups} < {variant.name for variant in WAYS[None]}
 
 

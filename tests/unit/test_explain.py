@@ -8,11 +8,12 @@ import pytest
 
 from models.money.types import Transfer
 from models.risk.assessment import AccountLists, Assessment, Band, ListLevel
+from models.risk.cold import COLUMNS
 from models.risk.columns import FEATURE_INDEX, FEATURE_NAMES, FEATURE_SET, all_columns
 from models.risk.detectors import Forest
 from models.risk.explain import UnexplainableError, explain, log_odds_parts
 from models.risk.learning.learner import Learner
-from models.risk.panel import COLD_WEIGHTS, TrainedPanel, panel_from_snapshot
+from models.risk.panel import TrainedPanel, panel_from_snapshot
 from models.risk.scorer import Scorer
 from models.risk.wording import NAMES_ZH, in_words
 from tests.learnkit import SMALL, made_up
@@ -175,9 +176,9 @@ def test_the_time_of_day_is_one_thing_to_a_person_and_no_factor_is_absurd(panel)
     angle = 2 * np.pi * (3 * 60 + 23) / 1440
     rows[:, FEATURE_INDEX["hour_sin"]] = np.round(np.sin(angle), 4)
     rows[:, FEATURE_INDEX["hour_cos"]] = np.round(np.cos(angle), 4)
-    rows[:, FEATURE_INDEX["rule_risk"]] = 0.999
-    rows[:, list(COLD_WEIGHTS)] = 0.0
-    cold = TrainedPanel(msgspec.structs.replace(panel.state, linear=None, forest=None), version="x")
+    rows[:, FEATURE_INDEX["rule_risk"]] = 1.0
+    rows[:, list(COLUMNS)] = 0.0
+    cold = TrainedPanel(msgspec.structs.replace(panel.state, novelty=None, linear=None, forest=None), version="x")
     for row in rows:
         told = explain(assessed(panel, row), panel, most=len(row)).contributions
         assert "hour_cos" not in {part.feature for part in told}
@@ -210,7 +211,7 @@ def test_the_usual_transfer_adds_nothing_by_the_weights_of_the_label_free_score(
     learner = Learner(seed=1, settings=SMALL)
     learner.observe(rows, at_us=1)
     cold = learner.panel()
-    unwatched = [column for column in COLD_WEIGHTS if column not in cold.novelty.columns]
+    unwatched = [column for column in COLUMNS if column not in cold.novelty.columns]
     assert unwatched
     assert log_odds_parts(cold.usual, cold)[unwatched] == pytest.approx(np.zeros(len(unwatched)), abs=1e-12)
     assert np.abs(log_odds_parts(rows[0], cold)[unwatched]).max() > 0.01

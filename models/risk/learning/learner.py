@@ -36,7 +36,7 @@ CLOCKS: Final = tuple(
 )
 """Features that grow by themselves as long as a stream lasts; no drift."""
 
-CHECKPOINT_FORMAT: Final = 4
+CHECKPOINT_FORMAT: Final = 5
 COUNTERS: Final = (
     *("_frauds", "_honest", "_taken_back", "_observed", "_refits", "_trial_credit"),
     *("_fit_frauds", "_fit_us", "_fit_observed"),

@@ -24,26 +24,22 @@ WATCHED: Final = {
     "payer_quick": 1,
     "payer_taint": 1,
     "payer_idle": -1,
-    "payer_over_max": 1,
     "payer_emptied": 1,
     "payer_new_payees_24h": 1,
-    "alike_out": 1,
     "in_call": 1,
     "stranger_to_bank": 1,
     "device_changed": 1,
     "cash_channel": 1,
     "new_pass": 1,
-    "new_z": 1,
     "new_spree": 1,
     "new_gather": 1,
     "payee_new_payers_24h": 1,
     "payee_taint": 1,
-    "payee_z": 1,
-    "payee_over_max": 1,
-    "payee_share_24h": 1,
-    "alike_in": 1,
 }
-"""Features watched without labels, and the side (1 high, -1 low) where ``docs/sources.md#mule-signs`` puts them."""
+"""Features watched without labels, and the side (1 high, -1 low) where ``docs/sources.md#mule-signs`` puts them.
+
+None of an account's habit of amounts, beyond the amount itself: rare sums are what honest people pay once in a while.
+"""
 
 SAMPLE_ROWS: Final = 8_192
 """Transfers kept to know what is rare."""

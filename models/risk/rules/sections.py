@@ -328,7 +328,7 @@ class ForHire(Section, frozen=True, kw_only=True):
     much money of its own as came in within the day.
     """
 
-    weight: Weight = 8.0
+    weight: Weight = 16.0
     severity: Severity = Severity.CRITICAL
     score: float = 3.5
     from_fen: Fen = 30_000
@@ -343,7 +343,7 @@ class Leaves(Section, frozen=True, kw_only=True):
     A share ``taint`` of what came in of late is suspected, the latest of it within ``within_s``.
     """
 
-    weight: Weight = 8.0
+    weight: Weight = 16.0
     severity: Severity = Severity.CRITICAL
     score: float = 4.8
     from_fen: Fen = 30_000
