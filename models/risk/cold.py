@@ -26,6 +26,10 @@ RULE_FLOOR: Final = 0.00005
 LIMIT: Final = 40.0
 """Beyond this logit nothing more is said; so no feature, however wild, overflows."""
 
+LEAST_ODDS: Final = 0.0005
+"""Nobody is beyond suspicion. It moves no ranking, but tells learners that one innocent row is like another: without
+it the blend took the few rows that selective labels have for proof of very large differences."""
+
 STAIN: Final = 100.0
 STAINED: Final = ("payer_taint", "payee_taint")
 """Where a ground asks for the stain, a suspected share is ``ln(1 + 100 * share) / ln(101)``: it says most at first."""
@@ -140,7 +144,7 @@ def cold_logits(rows: Rows, rule_risks: Rows, surprise: Rows | None) -> Rows:
 
     Where fraud is as rare as in life they are too high, which the first labels correct.
     """
-    logits: Rows = np.log(cold_odds(rows, rule_risks, surprise).sum(axis=1))
+    logits: Rows = np.log(cold_odds(rows, rule_risks, surprise).sum(axis=1) + LEAST_ODDS)
     return logits
 
 
