@@ -330,7 +330,7 @@ class ForHire(Section, frozen=True, kw_only=True):
 
     weight: Weight = 16.0
     severity: Severity = Severity.CRITICAL
-    score: float = 3.5
+    score: float = 3.2
     from_fen: Fen = 30_000
     stake: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.3
     acceptor: Count = 10
