@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from models.risk.cold import READ_FEATURES
 from models.risk.features import FEATURE_INDEX, FEATURE_NAMES
 from models.risk.learning.boosting import BoostingSettings
 from models.risk.learning.learner import LearnerSettings
@@ -12,9 +13,9 @@ from models.risk.learning.learner import LearnerSettings
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-TELLING = ("payer_pass", "new_gather", "payer_quick", "new_spree")
-TAINTS = [FEATURE_INDEX[name] for name in ("payer_taint", "payee_taint")]
-"""Shares; hardly anybody is suspected here, or the label-free score would know everything."""
+TELLING = ("new_z", "new_gather", "payer_over_max", "new_spree")
+QUIET = [FEATURE_INDEX[name] for name in READ_FEATURES]
+"""What the label-free score reads besides surprise; it says little here, or that score would know everything."""
 
 SMALL = LearnerSettings(
     boosting=BoostingSettings(trees=20, leaves=7, depth=4, least_leaf_rows=5),
@@ -29,7 +30,7 @@ def made_up(rows: int, *, seed: int, fraud_share: float = 0.05, flip: bool = Fal
     """Return rows (n x features) and labels; with ``flip`` the telling features mean the opposite."""
     rng = np.random.default_rng(seed)
     features = np.abs(rng.normal(1.0, 0.5, (rows, len(FEATURE_NAMES))))
-    features[:, TAINTS] *= 0.01
+    features[:, QUIET] *= 0.01
     fraud = rng.random(rows) < fraud_share
     for name in TELLING:
         column = features[:, FEATURE_INDEX[name]]
