@@ -100,11 +100,14 @@ def _fetch_jars(libs: Path) -> None:
             Path(folder, "libs").rename(libs)
 
 
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(besides: int = 0) -> int:
+    """Return a port of loopback that nobody listens on right now, and that is not ``besides``, which is taken soon."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            found = int(probe.getsockname()[1])
+        if found != besides:
+            return found
 
 
 class LocalKafka:
@@ -117,7 +120,7 @@ class LocalKafka:
     def __init__(self, home: Path, *, port: int = 0) -> None:
         self._home = home
         self._port = port or free_port()
-        self._controller_port = free_port()
+        self._controller_port = free_port(besides=self._port)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -87,6 +87,7 @@ def expect(prometheus: Prometheus, *alerts: str) -> None:
     def all_seen() -> bool:
         nonlocal missing
         missing = missing - prometheus.firing()
+        print("missing", sorted(missing))
         return not missing
 
     try:
@@ -238,6 +239,7 @@ def test_a_flood(stack: Stack, prometheus: Prometheus) -> None:
         if prometheus.query("sluice:backlog:records < 20000"):
             flood(stack, 10_000)
         missing = missing - prometheus.firing()
+        print("missing", sorted(missing))
         return not missing
 
     wait_until(all_fired, "the alerts of a flood")
