@@ -161,6 +161,12 @@ class Stack:
         finally:
             os.kill(child, signal.SIGCONT)
 
+    def rearm_brake(self) -> None:
+        """Let stops be made again: after a pause they are too large a share of too few transfers, by chance."""
+        headers = {"X-Api-Key": self.plan.keys.operator}
+        path = f"{self.plan.api_url}/v1/admin/brake:rearm"
+        self.http.post(path, json={"reason": "the broker is back"}, headers=headers).raise_for_status()
+
     def restart(self, *names: str, **settings: str) -> None:
         """Start programs again that have ended, with other settings if any, and wait until they are ready."""
         for name in names:

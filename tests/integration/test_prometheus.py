@@ -87,7 +87,6 @@ def expect(prometheus: Prometheus, *alerts: str) -> None:
     def all_seen() -> bool:
         nonlocal missing
         missing = missing - prometheus.firing()
-        print("missing", sorted(missing))
         return not missing
 
     try:
@@ -208,6 +207,7 @@ def test_a_broker_that_stands_still(stack: Stack, prometheus: Prometheus) -> Non
         expect(prometheus, "SluiceBrokerAway")
     expect_quiet(prometheus, "SluiceBrokerAway")
     wait_until(lambda: value(prometheus, "sum(increase(sluice_transfers_assessed_total[10s]))") > 100, "live flow")
+    stack.rearm_brake()
 
 
 def flood(stack: Stack, size: int) -> None:
@@ -239,7 +239,6 @@ def test_a_flood(stack: Stack, prometheus: Prometheus) -> None:
         if prometheus.query("sluice:backlog:records < 20000"):
             flood(stack, 10_000)
         missing = missing - prometheus.firing()
-        print("missing", sorted(missing))
         return not missing
 
     wait_until(all_fired, "the alerts of a flood")
