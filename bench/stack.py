@@ -15,7 +15,7 @@ import msgspec
 from bench import bare_loop, naive
 from bench.kafka_wire import Route, make_topics
 from bench.machine import Meter, family
-from cli.plan import PARTITIONS, Keys, Plan, free_ports
+from cli.plan import PARTITIONS, Keys, Plan, ports_for
 from cli.supervisor import Program, Supervisor
 from stream.kafka import java_program, kafka_jars
 from stream.topics import ensure_topics
@@ -47,7 +47,7 @@ class Stack:
         """Return a plan with free ports for so many workers."""
         return Plan(
             folder=self._folder,
-            ports=free_ports(workers),
+            ports=ports_for(workers),
             keys=self.keys,
             clock="",
             seed=1,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import socket
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +13,7 @@ import msgspec
 from cli.supervisor import Program
 from simulators.settings import DEFAULT_BANKS
 from stream.exitcodes import RESTART_CODES
+from stream.ports import free_ports
 from stream.settings import StreamSettings
 
 HOST = "127.0.0.1"
@@ -73,14 +72,10 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def free_ports(workers: int) -> Ports:
-    """Return ports that are free now; all are taken before the first is let go, so they differ."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(4 + workers)]
-        for each in sockets:
-            each.bind((HOST, 0))
-        numbers = [each.getsockname()[1] for each in sockets]
-    return Ports(api=numbers[0], bank=numbers[1], world=numbers[2], trainer=numbers[3], workers=tuple(numbers[4:]))
+def ports_for(workers: int) -> Ports:
+    """Return ports that are free now."""
+    api, bank, world, trainer, *others = free_ports(4 + workers)
+    return Ports(api=api, bank=bank, world=world, trainer=trainer, workers=tuple(others))
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

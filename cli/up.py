@@ -19,7 +19,7 @@ from cli.guest import NAME_PREFIX, BrokerUnfit, Guest
 from cli.keysfile import first_call, write_keys
 from cli.latency import LatencyWindow, Pages, grown
 from cli.observer import Observer
-from cli.plan import PEOPLE, Keys, Plan, free_ports
+from cli.plan import PEOPLE, Keys, Plan, ports_for
 from cli.progress import Moment, live_view, plain_line, world_time
 from cli.readings import Sources, by_label, histogram_quantiles, merge, total
 from cli.summary import FalseStops, Latencies, Orders, Summary, TransferCounts, summary_table
@@ -261,7 +261,7 @@ def _plan(options: UpOptions, name: str, folder: RunFolder) -> Plan:
     return Plan(
         folder=folder.path,
         guest_name=f"{NAME_PREFIX}{name}" if ":" in options.broker else "",
-        ports=free_ports(options.workers),
+        ports=ports_for(options.workers),
         keys=Keys.generate(people),
         clock=format_clock(derive_clock(settings, wall_us())),
         seed=options.seed,

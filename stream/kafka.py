@@ -11,7 +11,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sysconfig
 import tempfile
@@ -23,6 +22,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from stream.leash import leashed
+from stream.ports import free_ports
 from stream.topics import BrokerAway, wait_for_broker
 
 JVM: Final = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -100,16 +100,6 @@ def _fetch_jars(libs: Path) -> None:
             Path(folder, "libs").rename(libs)
 
 
-def free_port(besides: int = 0) -> int:
-    """Return a port of loopback that nobody listens on right now, and that is not ``besides``, which is taken soon."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            found = int(probe.getsockname()[1])
-        if found != besides:
-            return found
-
-
 class LocalKafka:
     """One broker with its data folder; may be stopped, killed and started again on the same port.
 
@@ -119,8 +109,9 @@ class LocalKafka:
 
     def __init__(self, home: Path, *, port: int = 0) -> None:
         self._home = home
-        self._port = port or free_port()
-        self._controller_port = free_port(besides=self._port)
+        spare = free_ports(2)
+        self._port = port or spare[0]
+        self._controller_port = next(each for each in spare if each != self._port)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 
+from stream.ports import free_ports
 from tests.conftest import find_program, require
 
 UNPRIVILEGED = ("postgres", "nobody")
@@ -32,8 +32,7 @@ class PostgresServer:
         self.folder = Path(tempfile.mkdtemp(prefix="sluice-pg-"))
         if self.user:
             shutil.chown(self.folder, self.user)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        (self.port,) = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
         self._run("initdb", "-D", str(self.folder / "data"), "-A", "trust", "-U", "sluice", "-E", "UTF8", "--no-sync")
         self.start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from stream.ports import free_ports
 from tests.conftest import find_program, require
 
 UNPRIVILEGED = ("postgres", "nobody")
@@ -45,18 +45,12 @@ def _server_user() -> str | None:
     return next((name for name in UNPRIVILEGED if name in known), None)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def running_postgres() -> Iterator[LocalPostgres]:
     """Start a server in a folder of its own, stop it afterwards; skip the test where PostgreSQL is absent."""
     initdb = find_program("initdb")
     require(initdb is not None, "PostgreSQL (initdb, pg_ctl)")
-    programs, user, port = Path(str(initdb)).parent, _server_user(), _free_port()
+    programs, user, (port,) = Path(str(initdb)).parent, _server_user(), free_ports(1)
     home = Path(tempfile.mkdtemp(prefix="sluice-pg-"))
     if user:
         shutil.chown(home, user)

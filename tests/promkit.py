@@ -25,7 +25,7 @@ import yaml
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from api.auth import hash_key
-from cli.plan import BANKS, Keys, Plan, free_ports
+from cli.plan import BANKS, Keys, Plan, ports_for
 from cli.supervisor import Program, Running, Supervisor
 from models.money.types import us_from_iso
 from models.wire import Topic
@@ -100,7 +100,7 @@ class Stack:
         self._world = world = WorldSettings(seed=7, customers=CUSTOMERS, rate_tps=RATE_TPS, seconds=None)
         self.plan = Plan(
             folder=folder,
-            ports=free_ports(workers),
+            ports=ports_for(workers),
             keys=Keys.generate(),
             clock=format_clock(derive_clock(world, wall_us())),
             seed=7,

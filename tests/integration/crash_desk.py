@@ -17,7 +17,7 @@ from models.control.policy import Action
 from models.wire import Topic, decode_control
 from simulators.clients import Journal
 from simulators.ledger import Opening
-from stream.kafka import free_port
+from stream.ports import free_ports
 from tests.apikit import JSON, WAIT_S, key_of, keys_json
 from tests.integration.crash_orders import Found
 from tests.streamkit import START_US, Eye, Program
@@ -46,7 +46,7 @@ class Desk:
         self._broker = broker
         self._listed = listed
         self._engine = create_engine(f"sqlite:///{folder}/sluice.db")
-        port = free_port()
+        (port,) = free_ports(1)
         self._bank = Program(
             "bank", folder, "bank", bank_port=port, bank_banks=BANK, bank_answer_delay_ms=ANSWER_DELAY_MS
         )

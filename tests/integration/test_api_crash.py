@@ -19,6 +19,7 @@ from aiohttp import web
 from models.control.messages import BankCommand, ControlKind
 from models.wire import Topic
 from stream.broker import EmbeddedBroker
+from stream.ports import free_ports
 from telemetry.clock import wall_us
 from tests.apikit import JSON, WAIT_S, Topics, answer, assessed, key_of, keys_json, transfer, until
 
@@ -137,14 +138,9 @@ async def order_state(client: httpx.AsyncClient, state: str) -> Any:
     return await until(look)
 
 
-async def free_port() -> int:
-    async with serving(RealBank()) as port:
-        return port
-
-
 @pytest.mark.slow
 async def test_killed_between_commit_and_bank_call_the_command_goes_out_once(make_api: MakeApi) -> None:
-    broker, bank, port = EmbeddedBroker(), RealBank(), await free_port()
+    broker, bank, (port,) = EmbeddedBroker(), RealBank(), free_ports(1)
     api = make_api(broker.bootstrap, port)
     client = await api.start()
     Topics(broker.bootstrap).assess(assessed(transfer()))

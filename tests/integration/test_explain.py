@@ -18,7 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from cli.explain import AGREES, DIFFERS, NOT_EXPLAINED, ExplainOptions, run_explain
-from cli.plan import Keys, Plan, free_ports
+from cli.plan import Keys, Plan, ports_for
 from cli.supervisor import Supervisor
 from models.risk.assessment import Assessment
 from models.risk.explain import panel_named
@@ -44,7 +44,7 @@ class Lab:
         self.broker = broker
         self.plan = Plan(
             folder=folder,
-            ports=free_ports(1),
+            ports=ports_for(1),
             keys=Keys.generate(),
             clock="",
             seed=1,

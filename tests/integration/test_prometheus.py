@@ -17,9 +17,10 @@ import msgspec
 import pytest
 from confluent_kafka import Producer
 
-from cli.plan import BANKS, free_ports
+from cli.plan import BANKS
 from models.wire import ACCEPTED_HEADER, Topic
 from stream.exitcodes import ExitCode
+from stream.ports import free_ports
 from telemetry.clock import parse_clock
 from tests.conftest import ALERTS_FIRED
 from tests.deploy_files import DASHBOARDS, dashboard_queries, rules, selected
@@ -71,7 +72,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    port = free_ports(0).api
+    (port,) = free_ports(1)
     server = Prometheus(tmp_path_factory.mktemp("watch") / "prometheus", stack, port)
     try:
         wait_until(server.ready, "Prometheus answers")
