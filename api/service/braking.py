@@ -22,11 +22,18 @@ def restore(connection: Connection, brake: Brake, *, now_us: int, instance: str)
 def trip(desk: Desk, scope: str, reason: str, actor: Actor) -> list[Trip]:
     """Suspend automatic stops in a scope by hand; return the trips that stand then. One that stood before stays."""
     by_hand = Trip(scope=scope, cap=Cap.BY_HAND, at_us=desk.now_us, count=0)
-    if brake_store.record_trip(desk.connection, by_hand):
-        desk.note(brake_store.TRIP, scope, actor, {"reason": reason} | msgspec.structs.asdict(by_hand))
+    if record(desk, by_hand, actor, reason=reason):
         desk.effects.tally.trips[scope] = by_hand
-        desk.effects.tripped.append(by_hand)
     return list(brake_store.trips(desk.connection))
+
+
+def record(desk: Desk, trip: Trip, actor: Actor, **told: str) -> bool:
+    """Store a trip, with what is ``told`` of it in the audit trail; return whether its scope was free before."""
+    if not brake_store.record_trip(desk.connection, trip):
+        return False
+    desk.note(brake_store.TRIP, trip.scope, actor, told | msgspec.structs.asdict(trip))
+    desk.effects.tripped.append(trip)
+    return True
 
 
 def rearm(desk: Desk, scope: str, reason: str, actor: Actor) -> list[Trip]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from api.service import braking
 from api.service.desk import UNSTAMPED, Desk
-from api.store import brake as brake_store
 from api.store import lists, orders, transfers
 from api.store.outbox import Stamps
 from models.control.brake import Brake, rule_of
@@ -90,7 +90,5 @@ def _braked(desk: Desk, brake: Brake, assessment: Assessment, bank: str) -> bool
     if trip is None:
         return False
     desk.effects.withheld.append(trip.cap)
-    if brake_store.record_trip(desk.connection, trip):
-        desk.note(brake_store.TRIP, trip.scope, MACHINE, msgspec.structs.asdict(trip))
-        desk.effects.tripped.append(trip)
+    braking.record(desk, trip, MACHINE)
     return True
