@@ -124,8 +124,6 @@ def _row_of(ground: Ground) -> Rows:
 _WEIGHTS: Final = np.array([_row_of(ground) for ground in GROUNDS])
 """Rows are grounds; those of `FIRST_GROUNDS` read the same."""
 
-_READING: Final = tuple(place for place, ground in enumerate(GROUNDS) if ground.features)
-
 
 def grounds_of(surprise: Rows | None) -> tuple[Ground, ...]:
     """Return the grounds there are; ``surprise`` is None as long as it is not known what is usual."""
@@ -156,8 +154,8 @@ def cold_odds(rows: Rows, rule_risks: Rows, surprise: Rows | None) -> Rows:
         logits[:, place] = ground.intercept + ground.rules * rules
         if surprise is not None and ground.surprise:
             logits[:, place] += ground.surprise * surprise
-    for place in _READING:
-        logits[:, place] += (read * _WEIGHTS[place]).sum(axis=1)
+        if ground.features:
+            logits[:, place] += (read * _WEIGHTS[place]).sum(axis=1)
     odds: Rows = np.exp(np.clip(logits, -LIMIT, LIMIT))
     return odds
 
