@@ -86,16 +86,9 @@ def our_app(address: str, folder: Path) -> faust.App:
 
 @asynccontextmanager
 async def working(app: faust.App, agent: Agent) -> AsyncIterator[None]:
-    """Run an app with one agent."""
+    """Run an app with one agent; Faust itself would wait for ever for one that is not through with its record."""
     topic = app.topic(WORK, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     app.agent(topic, name=WORK)(agent)
-    async with started(app):
-        yield
-
-
-@asynccontextmanager
-async def started(app: faust.App) -> AsyncIterator[None]:
-    """Run an app; Faust itself would wait for ever for an agent that is not through with its record."""
     async with asyncio.timeout(WAIT_S):
         await app.start()
     try:

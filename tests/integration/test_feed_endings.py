@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +12,8 @@ from api.feedsink import Poison, Unstored
 from api.store.database import StoreAway
 from api.store.transfers import AssessedRow
 from models.risk.assessment import Assessment
-from tests.apikit import WAIT_S, Topics, assessed, transfer
+from tests.apikit import Topics, assessed, transfer
+from tests.promkit import wait_until
 
 GROUP = "endings"
 
@@ -47,13 +47,6 @@ def feed_to(address: str, sink: Sink) -> Feed:
     return Feed(settings, sink)  # type: ignore[arg-type]
 
 
-def wait_for(reached: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("failure", [KeyError("a bug"), StoreAway("away")], ids=["a bug", "no database"])
 def test_what_it_could_not_act_on_comes_to_the_next_one(address: str, failure: Exception) -> None:
     found = assessed(transfer())
@@ -61,13 +54,13 @@ def test_what_it_could_not_act_on_comes_to_the_next_one(address: str, failure: E
     failing = Sink(failure)
     first = feed_to(address, failing)
     first.start()
-    wait_for(lambda: failing.asked)
+    wait_until(lambda: failing.asked > 0, "it is asked to act")
     first.stop()
     assert (first.failure is None) == isinstance(failure, StoreAway)
     assert failing.stored == []
     whole = Sink()
     second = feed_to(address, whole)
     second.start()
-    wait_for(lambda: whole.stored)
+    wait_until(lambda: bool(whole.stored), "the record is stored")
     second.stop()
     assert whole.stored == [found.transfer.transfer_id]
