@@ -153,7 +153,7 @@ CREDIT_FEATURES: Final = tuple(column.name for column in CREDIT_COLUMNS)
 FEATURE_NAMES: Final = DEBIT_FEATURES + CREDIT_FEATURES
 """Order of `Assessment.features`."""
 
-FEATURE_SET: Final = "f4"
+FEATURE_SET: Final = "f5"
 """Changes whenever the order or the meaning of a fact or a feature changes."""
 
 FEATURE_INDEX: Final = {name: index for index, name in enumerate(FEATURE_NAMES)}

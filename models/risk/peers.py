@@ -4,14 +4,17 @@ The most recent `PEERS_KEPT` counterparties are kept exactly, by a 32-bit hash,
 with the times of first and last contact. A counterparty that is pushed out goes
 into two small sketches: a Bloom filter in two generations, which answers "have
 they dealt before", and one bitmap per day, which answers "how many were there
-this week" by linear counting (Whang, Vander-Zanden and Taylor, 1990). An account
-with a million counterparties needs no more room than one with thirty.
+this week" by linear counting (Whang, Vander-Zanden and Taylor, 1990). One that
+comes back from there is an old acquaintance whose first contact is `LONG_AGO_S`.
+An account with a million counterparties needs no more room than one with thirty.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from functools import reduce
 from math import log
+from operator import or_
 from typing import Final
 from zlib import crc32
 
@@ -27,8 +30,14 @@ BLOOM_FULL: Final = BLOOM_BITS // 3
 DAY_BITS: Final = 64
 DAYS_KEPT: Final = 7
 DAY_MASK: Final = (1 << DAY_BITS) - 1
-LINEAR_COUNT: Final = tuple(round(DAY_BITS * log(DAY_BITS / max(DAY_BITS - used, 0.5))) for used in range(DAY_BITS + 1))
-"""Estimated number of peers by bits set; the full bitmap says 311."""
+LINEAR_COUNT: Final = tuple(
+    tuple(round(DAY_BITS * log(free / max(free - used, 0.5))) for used in range(free + 1))
+    for free in range(1, DAY_BITS + 1)
+)
+"""Estimated number of peers by ``[free - 1][used]``: of so many free bits so many were set; all of 64 say 311."""
+
+LONG_AGO_S: Final = 1
+"""First contact of a counterparty that only the filter knew when it came back."""
 
 
 class Peers(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -62,7 +71,10 @@ def peer_hash(bank: str, account: str) -> int:
 
 
 def first_contact_s(peers: Peers, peer: int) -> int:
-    """Return the second of the first contact, 0 if only the filter knows the peer, -1 if nobody does."""
+    """Return the second of the first contact, 0 if only the filter knows the peer, -1 if nobody does.
+
+    `LONG_AGO_S` is that of a peer that was forgotten by all but the filter and has come back.
+    """
     if peer in peers.hashes:
         return peers.first_s[peers.hashes.index(peer)]
     return 0 if peers.bloom and _in_bloom(peers, peer) else -1
@@ -91,16 +103,17 @@ def circle(peers: Peers, now_s: int) -> Circle:
         return (0, 0, 0, 0, peers.ever)
     size, week = len(last_s), bisect_left(last_s, week_s)
     of_week = size - week
-    if of_week == PEERS_KEPT and peers.days:
-        of_week += _pushed_out_since(peers, week_s)
+    kept_bits = _day_bits(peers.hashes) if of_week == PEERS_KEPT and peers.days else 0
+    if kept_bits:
+        of_week += _pushed_out_since(peers, week_s, kept_bits)
     if last_s[-1] < day_s:
         return (0, 0, of_week, 0, peers.ever)
     day = bisect_left(last_s, day_s, week)
     of_day = size - day
     first_s = peers.first_s[day:]
     new = 0 if max(first_s) < day_s else sum([first >= day_s for first in first_s])
-    if of_day == PEERS_KEPT and peers.days:
-        of_day += _pushed_out_since(peers, day_s)
+    if of_day == PEERS_KEPT and kept_bits:
+        of_day += _pushed_out_since(peers, day_s, kept_bits)
     hour_s = now_s - HOUR_S
     of_hour = size - bisect_left(last_s, hour_s, day) if last_s[-1] >= hour_s else 0
     return (of_hour, of_day, of_week, new, peers.ever)
@@ -115,7 +128,9 @@ def meet(peers: Peers, peer: int, at_s: int) -> Peers:
         first, last = min(first_s[index], at_s), max(last_s[index], at_s)
         hashes, first_s, last_s = _without(hashes, index), _without(first_s, index), _without(last_s, index)
     else:
-        if not (peers.bloom and _in_bloom(peers, peer)):
+        if peers.bloom and _in_bloom(peers, peer):
+            first = LONG_AGO_S
+        else:
             ever += 1
         if len(hashes) >= PEERS_KEPT:
             peers = _push_out(peers)
@@ -174,8 +189,16 @@ def _note_day(peers: Peers, peer: int, day: int) -> tuple[int, bytes]:
     return newest, (bitmaps & (1 << DAY_BITS * DAYS_KEPT) - 1).to_bytes(DAY_BITS * DAYS_KEPT // 8, "little")
 
 
-def _pushed_out_since(peers: Peers, since_s: int) -> int:
-    """Return the estimated number of pushed-out peers whose last day is not before that of ``since_s``."""
+def _day_bits(hashes: tuple[int, ...]) -> int:
+    """Return the bits of these peers in a day's bitmap."""
+    return reduce(or_, [1 << (peer >> 26) for peer in hashes])
+
+
+def _pushed_out_since(peers: Peers, since_s: int, kept_bits: int) -> int:
+    """Return the estimated number of pushed-out peers whose last day is not before that of ``since_s``.
+
+    One that has come back is among the kept ones: their bits say nothing of others, who are counted by the free bits.
+    """
     days = min(peers.day - since_s // DAY_S + 1, DAYS_KEPT)
     if days <= 0 or not peers.days:
         return 0
@@ -183,4 +206,5 @@ def _pushed_out_since(peers: Peers, since_s: int) -> int:
     union = bitmaps
     for back in range(1, days):
         union |= bitmaps >> DAY_BITS * back
-    return LINEAR_COUNT[(union & DAY_MASK).bit_count()]
+    free = DAY_MASK & ~kept_bits
+    return LINEAR_COUNT[free.bit_count() - 1][(union & free).bit_count()]

@@ -7,7 +7,16 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.risk.peers import NO_PEERS, PEERS_KEPT, Peers, circle, first_contact_s, last_contact_s, meet
+from models.risk.peers import (
+    LONG_AGO_S,
+    NO_PEERS,
+    PEERS_KEPT,
+    Peers,
+    circle,
+    first_contact_s,
+    last_contact_s,
+    meet,
+)
 from models.risk.windows import DAY_S, HOUR_S, WEEK_S
 
 START_S = 1_700_000_000
@@ -67,6 +76,21 @@ def test_a_crowd_is_estimated_within_bounds(seed: int, gap_s: int) -> None:
     assert hour <= day <= week
     assert 0.6 * true_week <= week <= 1.6 * true_week
     assert 0.85 * size <= ever <= size
+
+
+@given(st.integers(0, 1_000), st.integers(PEERS_KEPT + 1, 60), st.integers(2, 6))
+@settings(max_examples=60, deadline=None)
+def test_regulars_who_come_again_every_day_are_not_met_anew(seed: int, size: int, days: int) -> None:
+    source, peers, midnight_s = random.Random(seed), NO_PEERS, START_S - START_S % DAY_S
+    regulars = [source.getrandbits(32) for _ in range(size)]
+    for day in range(days):
+        for second, peer in enumerate(regulars):
+            peers = meet(peers, peer, midnight_s + day * DAY_S + second)
+    _, of_day, of_week, new, ever = circle(peers, midnight_s + (days - 1) * DAY_S + size)
+    assert new == 0, "the last of them was met days ago"
+    assert 0.9 * size <= ever <= size
+    assert 0.65 * size <= of_day <= of_week <= 1.35 * size + 3, "who was pushed out and has come back counts once"
+    assert {first_contact_s(peers, peer) for peer in regulars[-PEERS_KEPT:]} == {LONG_AGO_S}
 
 
 @given(contacts)
