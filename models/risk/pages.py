@@ -47,7 +47,8 @@ thirty facts of both accounts together, also those that speak for innocence (old
 goes back, money of its own). C01 puts the stop on the payee's account. Who takes payments from everybody, or had twice
 today's income on its account before (a dealer, a private seller), is never convicted by being paid; if the payer's own
 part of the card convicts the payer, C02 stops that, for what came in there within 24 hours. The card was fitted on 14
-simulated worlds (seeds 3-16), its terms of own money and of a late opening on 99 others (seeds 3-30 and 201-271).
+simulated worlds (seeds 3-16), its terms of own money and of a late opening on 99 (seeds 3-30 and 201-271), its
+thresholds of today on seeds 601-680.
 
 **Severity** says how grave a ground is if it is true, and so what a person reads first: `sluice explain` and the words
 sent to a bank name the gravest ground first, and among equals the heaviest. It moves no risk and no band; that is what

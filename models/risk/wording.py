@@ -60,7 +60,7 @@ round 整数金额
 same_bank 同行转账
 cash_channel 变现渠道
 in_call 付款时正在通话
-stranger_to_bank 付款行未见过该收款方
+stranger_to_bank 付款行未见该付款方向该收款方付过款
 device_changed 更换设备
 payer_drain_10m 付款方10分钟内支出与收入之比
 payer_drain_1h 付款方1小时内支出与收入之比

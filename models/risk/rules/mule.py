@@ -189,7 +189,7 @@ def structured(f: Facts, c: s.Structured) -> float:
 
 
 def under_limit(f: Facts, c: s.UnderLimit) -> float:
-    """Fire when debits of a day exceed the limit together, each below it, and this pair is new today."""
+    """Fire when debits of a day exceed the limit together, this one is below it, and the pair is new today."""
     sum_fen, fen = f[_OUT_24H] + f[AMOUNT], f[AMOUNT]
     if f[_OUT_N_24H] + 1 < c.debits or fen >= c.limit_fen or sum_fen < c.limit_fen or fen < c.limit_fen / 10:
         return 0.0

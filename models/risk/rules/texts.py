@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from models.risk.assessment import DetectorScore, Reason, Severity
 from models.risk.facts import FACT_INDEX, Facts
+from models.risk.rules.common import PAYEE_NEW_PAYERS, is_new
 
 Number = float | int
 Evidence = dict[str, float | int | str]
@@ -42,6 +43,11 @@ def _idle_days(f: Facts) -> Number:
     return round(min(value for value in told if value >= 0) / 86_400, 1)
 
 
+def _first_payers(f: Facts) -> Number:
+    """Return the accounts that first paid the payee within 24 h; this payer is one of them only if the pair is new."""
+    return int(f[PAYEE_NEW_PAYERS]) + is_new(f)
+
+
 def _hour(f: Facts) -> Number:
     return int(f[FACT_INDEX["day_second"]] // 3_600)
 
@@ -62,7 +68,7 @@ EVIDENCE: Final[dict[str, Callable[[Facts], Number]]] = {
     "out_n_24h": _whole("payer_out_n_24h", 1),
     "taint": _share("payer_taint"),
     "payee_taint": _share("payee_taint"),
-    "strangers": _whole("payee_new_payers_24h", 1),
+    "strangers": _first_payers,
     "new_payees": _whole("payer_new_payees_24h", 1),
     "emptied": _emptied,
     "idle_days": _idle_days,
@@ -122,8 +128,8 @@ TEXTS: Final[dict[str, Wording]] = {
         "pooled: {match_n} credits of the day leave together, fit {fit}",
     ),
     "M05": _say(
-        "付款方 24 小时内收入中可疑资金占 {taint}，现转出 {amount_yuan} 元",
-        "share {taint} of what the payer received within 24 h is suspected; {amount_yuan} yuan move on",
+        "付款方近期收入中可疑资金占 {taint}，现转出 {amount_yuan} 元",
+        "share {taint} of what the payer received of late is suspected; {amount_yuan} yuan move on",
     ),
     "M06": _say(
         "收款方 24 小时内收到 {strangers} 个首次付款方的资金，本笔 {amount_yuan} 元",
@@ -146,8 +152,8 @@ TEXTS: Final[dict[str, Wording]] = {
         "young account: {age_days} days old, a new payer sends {amount_yuan} yuan",
     ),
     "M11": _say(
-        "付款方惯于收款后 10 分钟内付款（比例 {quick}），本次间隔 {since_in_s} 秒",
-        "the payer mostly pays within 10 min of a credit (share {quick}), now after {since_in_s} s",
+        "付款方常在收款后 10 分钟内付款（比例 {quick}），本次间隔 {since_in_s} 秒",
+        "the payer often pays within 10 min of a credit (share {quick}), now after {since_in_s} s",
     ),
     "M12": _say(
         "入账 {since_in_s} 秒后经变现渠道转出 {amount_yuan} 元",
@@ -162,8 +168,8 @@ TEXTS: Final[dict[str, Wording]] = {
         "{alike_out} payments of about the same amount within 24 h, this one of {amount_yuan} yuan to a new payee",
     ),
     "M15": _say(
-        "拆分规避限额：24 小时内 {out_n_24h} 笔共 {out_24h_yuan} 元，单笔均低于限额",
-        "split under the limit: {out_n_24h} debits of {out_24h_yuan} yuan in all within 24 h, each below the limit",
+        "拆分规避限额：24 小时内 {out_n_24h} 笔共 {out_24h_yuan} 元，本笔低于限额",
+        "split under the limit: {out_n_24h} debits of {out_24h_yuan} yuan in all within 24 h, this one below the limit",
     ),
     "M16": _say(
         "疑似跑分：24 小时内 {strangers} 个新付款方，{alike_in} 笔金额相近",
@@ -174,16 +180,16 @@ TEXTS: Final[dict[str, Wording]] = {
         "the payee received {payee_in_yuan} and passed on {payee_out_yuan} yuan today; a new payer sends {amount_yuan}",
     ),
     "M18": _say(
-        "收款方 24 小时内收入中可疑资金占 {payee_taint}",
-        "share {payee_taint} of what the payee received within 24 h is suspected",
+        "收款方近期收入中可疑资金占 {payee_taint}",
+        "share {payee_taint} of what the payee received of late is suspected",
     ),
     "M19": _say(
-        "陌生资金入账 {since_in_s} 秒后即向新收款方付款 {amount_yuan} 元，上笔入账 {last_in_yuan} 元",
+        "上笔入账 {last_in_yuan} 元，{since_in_s} 秒后即向新收款方付款 {amount_yuan} 元，当日另有陌生付款方资金入账",
         "{amount_yuan} yuan go to a new payee {since_in_s} s after {last_in_yuan} came in, today also from a stranger",
     ),
     "M20": _say(
-        "收款方惯于收款后 10 分钟内转出（比例 {payee_quick}），本笔 {amount_yuan} 元",
-        "the payee mostly passes money on within 10 min (share {payee_quick}), now gets {amount_yuan} yuan",
+        "收款方常在收款后 10 分钟内转出（比例 {payee_quick}），本笔 {amount_yuan} 元",
+        "the payee often passes money on within 10 min (share {payee_quick}), now gets {amount_yuan} yuan",
     ),
     "V01": _say(
         "首次向该收款方付款 {amount_yuan} 元，高出习惯 {z} 个标准差，此前最大一笔 {max_yuan} 元",
@@ -235,15 +241,15 @@ TEXTS: Final[dict[str, Wording]] = {
     ),
     "C01": _say(
         "综合双方账户，收款方疑似出租出借账户：24 小时内入账 {payee_24h_yuan} 元（含本笔 {amount_yuan} 元），"
-        "首次付款方 {strangers} 个，收款后快速转出比例 {payee_quick}，可疑资金占 {payee_taint}",
-        "all that is known of both says that the payee is for hire: {payee_24h_yuan} yuan in 24 h (this one "
-        "{amount_yuan}), {strangers} first-time payers, quick share {payee_quick}, suspected share {payee_taint}",
+        "首次付款方 {strangers} 个，收款后快速转出比例 {payee_quick}，近期收入中可疑资金占 {payee_taint}",
+        "all that is known of both says that the payee is for hire: {payee_24h_yuan} yuan in 24 h (this "
+        "one {amount_yuan}), {strangers} first-time payers, quick share {payee_quick}, suspected share {payee_taint}",
     ),
     "C02": _say(
         "付款方疑似出租出借账户，正向商户、取现渠道或自有资金充足的账户转出：24 小时内入账 {payer_24h_yuan} 元，"
-        "可疑资金占 {taint}，入账 {since_in_s} 秒后转出 {amount_yuan} 元",
+        "近期收入中可疑资金占 {taint}，入账 {since_in_s} 秒后转出 {amount_yuan} 元",
         "the payer seems for hire, and money leaves to an acceptor or to who keeps its own: {payer_24h_yuan} yuan came "
-        "in within 24 h, share {taint} suspected; {amount_yuan} yuan leave {since_in_s} s after a credit",
+        "in within 24 h, suspected share of late {taint}; {amount_yuan} yuan leave {since_in_s} s after a credit",
     ),
 }
 
