@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
-from models.control.states import IN_FORCE, OrderKind, OrderState
+from models.control.states import IN_FORCE, OrderEvent, OrderKind, OrderState
 from models.control.table import INITIAL, TABLE, terminal_states
 
 TITLES = {
     OrderKind.PROTECTIVE_STOP: "Protective stop (银行自主保护性止付, Art. 18)",
     OrderKind.STOP: "Stop payment (紧急止付)",
     OrderKind.FREEZE: "Freeze (冻结)",
+}
+
+MEANINGS = {
+    OrderEvent.AMEND: "another transfer, or another sum, joins the order",
+    OrderEvent.SUBMIT: "the first person signs, with the document",
+    OrderEvent.APPROVE: "a second person signs; only then the bank is asked",
+    OrderEvent.REJECT: "the second person refuses",
+    OrderEvent.CANCEL: "a draft is given up",
+    OrderEvent.TAKE_REVIEW: "an analyst begins to look at a protective stop",
+    OrderEvent.RELEASE: "a person ends a protective stop",
+    OrderEvent.REQUEST_LIFT: "a person asks for the end of a police order",
+    OrderEvent.APPROVE_LIFT: "a second person agrees to that",
+    OrderEvent.REQUEST_EXTENSION: "a person asks for a longer term",
+    OrderEvent.APPROVE_EXTENSION: "a second person agrees to that",
+    OrderEvent.REJECT_REQUEST: "a second person refuses a lift or an extension",
+    OrderEvent.LINK_PAPER: "the paper for what a bank did first has come (no call of the API leads there yet)",
+    OrderEvent.RETURN_PART: "a part is returned to its owner (no call of the API leads there yet)",
+    OrderEvent.DISPATCH: "the command leaves for the bank",
+    OrderEvent.CONVERT: "a police order in force takes the place of a protective stop",
+    OrderEvent.SUPERSEDE: "a freeze in force takes the place of a police stop",
+    OrderEvent.RETRY: "what failed is tried again",
+    OrderEvent.FEEDBACK_OVERDUE: "the bank has not answered in time",
+    OrderEvent.PAPER_OVERDUE: "no paper came in time for what a bank did first",
+    OrderEvent.REMIND: "people have not looked at it in time",
+    OrderEvent.EXPIRE: "its term is over",
+    OrderEvent.BANK_OK: "done, with the bank's stop point (0000)",
+    OrderEvent.BANK_FULL: "done; the whole account is frozen",
+    OrderEvent.BANK_DEFICIENT: "done, but there was less money than the order names (1200)",
+    OrderEvent.BANK_QUEUED: "accepted behind another freeze; it begins when that one ends",
+    OrderEvent.BANK_REFUSED: "the bank says no, knowing what it was asked",
+    OrderEvent.BANK_FAULT: "the bank could not (1100, 1300 ...); asked again",
+    OrderEvent.BANK_FAILED: "the bank could not, for the last time",
+    OrderEvent.BANK_GONE: "the control had ended before",
+    OrderEvent.BANK_UNCLEAR: "an answer that is neither success nor failure",
+    OrderEvent.CONTROL_ABSENT: "asked which controls it applies, the bank does not name this one",
 }
 
 
@@ -49,6 +84,8 @@ def orders_page() -> str:
         f"An order is *in force* only in {names}, and none of them is reached without the bank's stop point.",
         "`back` is the state an extension was asked in. Filled states are in force.",
     ]
+    meanings = [f"| {event} | {meaning} |" for event, meaning in MEANINGS.items()]
+    parts += ["## What can happen", "\n".join(["| event | means |", "|---|---|", *meanings])]
     for kind in OrderKind:
         parts += [f"## {TITLES[kind]}", f"```mermaid\n{mermaid(kind)}\n```", table_of(kind)]
     return "\n\n".join(parts) + "\n"

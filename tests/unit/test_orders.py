@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from models.control.commands import command_of, reason_text
-from models.control.diagram import orders_page
+from models.control.diagram import MEANINGS, orders_page
 from models.control.feedback import event_of, is_alarm
 from models.control.messages import CommandKind, ControlKind
 from models.control.orders import COMMANDS_PER_ORDER, add_months, check_new, order_id_of, step
@@ -80,6 +80,7 @@ class TestTable:
 
     def test_page_is_up_to_date(self) -> None:
         page = Path(__file__).parents[2] / "docs" / "orders.md"
+        assert set(MEANINGS) == set(E), "the page says what each event means"
         assert page.read_text() == orders_page(), "write docs/orders.md anew: models.control.diagram.orders_page()"
 
 
