@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from functools import partial
 from typing import Any, Final
 
@@ -53,7 +53,7 @@ class Runtime:
         self.gatekeeper = Gatekeeper(_keys(settings))
         self.banks = frozenset(settings.banks) | self.gatekeeper.banks()
         self.database = Database(settings.database_url)
-        self._own_gateway = None if gateway else _http_gateway(settings)
+        self._own_gateway = None if gateway else _http_gateway(settings, self.banks)
         inner = gateway or self._own_gateway
         if inner is None:
             raise Misconfigured("no gateway to the banks")
@@ -241,7 +241,10 @@ def _keys(settings: ApiSettings) -> list[KeyEntry]:
     return keys
 
 
-def _http_gateway(settings: ApiSettings) -> HttpGateway:
+def _http_gateway(settings: ApiSettings, banks: Collection[str]) -> HttpGateway:
+    unreachable = [] if settings.bank_url else sorted(bank for bank in banks if not settings.banks.get(bank))
+    if unreachable:
+        log.warning("banks without an address: no order can reach them", banks=unreachable, settings="SLUICE_BANKS")
     return HttpGateway(
         settings.banks,
         settings.bank_url,

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -77,6 +78,15 @@ def test_all_packages_are_sent_and_nothing_private_is() -> None:
         assert not kept(private)
 
 
+def test_every_file_that_is_installed_beside_the_packages_is_sent() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    beside = [file for files in project["tool"]["setuptools"]["data-files"].values() for file in files]
+    assert beside
+    for file in beside:
+        assert (ROOT / file).is_file()
+        assert kept(file), f"{file}: the builder could not install the project"
+
+
 def test_dependencies_are_pinned_and_no_registry_is_named() -> None:
     runs = " ".join(steps("RUN"))
     assert runs.count("pip install -c constraints.txt") == 2
@@ -129,7 +139,7 @@ def made(*args: str) -> tuple[dict[str, str], dict[str, str]]:
     command = [sys.executable, "-I", str(DEPLOY / "docker" / "make_env.py"), *args]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     values = dict(line.split("=", 1) for line in done.stdout.splitlines() if re.match(r"[A-Z]", line))
-    people = dict(re.findall(r"key of (\w+): (\S+)", done.stderr))
+    people = dict(re.findall(r"key of ([\w ]+): (\S+)", done.stderr))
     return {name: value.strip("'") for name, value in values.items()}, people
 
 
@@ -148,11 +158,34 @@ def test_the_demo_gets_banks_that_may_post_and_a_fast_clock() -> None:
     keys = {key.name: key for key in read_keys(values["SLUICE_API_KEYS"])}
     banks = dict(pair.split("=") for pair in values["SLUICE_BANK_BANKS"].split(","))
     assert set(banks) == set(DEFAULT_BANKS.split(","))
+    assert values["SLUICE_BANK_URL"] == "http://bank:8200"
     for bank, key in banks.items():
         assert keys[bank].sha256 == hash_key(key)
         assert keys[bank].banks == (bank,)
     assert keys["hotline"].sha256 == hash_key(values["SLUICE_WORLD_REPORT_KEY"])
     assert parse_clock(values["SLUICE_CLOCK"]).speed > 1
+
+
+def test_real_banks_get_keys_that_are_shown_and_addresses() -> None:
+    values, shown = made("--bank", "icbc=https://gateway.example/sluice", "--bank", "ccb=http://10.0.0.7:8443")
+    keys = {key.name: key for key in read_keys(values["SLUICE_API_KEYS"])}
+    assert json.loads(values["SLUICE_BANKS"]) == {
+        "icbc": "https://gateway.example/sluice",
+        "ccb": "http://10.0.0.7:8443",
+    }
+    assert values["SLUICE_BANK_URL"] == "", "or the orders of a forgotten bank would go to the fake ones"
+    for bank in ("icbc", "ccb"):
+        assert keys[bank].sha256 == hash_key(shown[f"bank {bank}"])
+        assert keys[bank].banks == (bank,)
+
+
+@pytest.mark.parametrize("wrong", ["icbc", "icbc=gateway.example", "a bank=https://gateway.example", "=https://x"])
+def test_a_bank_without_code_or_address_is_refused(wrong: str) -> None:
+    command = [sys.executable, "-I", str(DEPLOY / "docker" / "make_env.py"), "--bank", wrong]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert not done.stdout
+    assert "--bank" in done.stderr
 
 
 def test_the_file_of_secrets_is_its_owners_alone(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import doctest
 import importlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -244,3 +245,18 @@ def test_an_api_that_nobody_may_call_says_so(tmp_path: Path, keys: str, warned: 
     with capture_logs() as lines:
         Runtime(settings_for("127.0.0.1:9", tmp_path, api_keys=keys))
     assert any("no keys" in line["event"] for line in lines) == warned
+
+
+@pytest.mark.parametrize(
+    ("addresses", "unreachable"),
+    [
+        ({"bank_url": "http://127.0.0.1:9"}, []),
+        ({"bank_url": "", "banks": {"icbc": "http://127.0.0.1:9", "boc": ""}}, [["boc", "ccb"]]),
+    ],
+)
+def test_banks_that_no_order_can_reach_are_named(
+    tmp_path: Path, addresses: dict[str, Any], unreachable: list[list[str]]
+) -> None:
+    with capture_logs() as lines:
+        Runtime(settings_for("127.0.0.1:9", tmp_path, **addresses))
+    assert [line["banks"] for line in lines if "without an address" in line["event"]] == unreachable
