@@ -15,20 +15,21 @@ HEAD: Final = """\
 """
 
 
-def write_keys(folder: Path, keys: Keys, api_url: str) -> Path:
+def write_keys(folder: Path, keys: Keys, *, api_url: str, bank_url: str) -> Path:
     """Write the file, readable by its owner alone; return its path."""
     path = folder / FILE_NAME
-    lines = [f"export {name}={value}\n" for name, value in variables(keys, api_url).items()]
+    lines = [f"export {name}={value}\n" for name, value in variables(keys, api_url=api_url, bank_url=bank_url).items()]
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(HEAD.format(path=path) + "".join(lines))
     return path
 
 
-def variables(keys: Keys, api_url: str) -> dict[str, str]:
-    """Return what the file sets: where the api is, and a key for each role that there is."""
+def variables(keys: Keys, *, api_url: str, bank_url: str) -> dict[str, str]:
+    """Return what the file sets: where api and banks are, and a key for each role that there is."""
     bank, bank_key = next(iter(keys.banks.items()))
     return {
         "SLUICE_API_URL": api_url,
+        "SLUICE_BANK_URL": bank_url,
         "SLUICE_OPERATOR_KEY": keys.operator,
         "SLUICE_BANK": bank,
         "SLUICE_BANK_KEY": bank_key,

@@ -24,7 +24,7 @@ from cli.progress import Moment, live_view, plain_line, world_time
 from cli.readings import Sources, by_label, histogram_quantiles, merge, total
 from cli.summary import FalseStops, Latencies, Orders, Summary, TransferCounts, summary_table
 from cli.supervisor import NotReady, ProgramDied, Supervisor
-from cli.verify import find_breaches
+from cli.verify import find_breaches, find_untold
 from simulators.settings import WorldSettings
 from simulators.tempo import derive_clock
 from telemetry.clock import format_clock, parse_clock, wall_us
@@ -128,7 +128,7 @@ class Run:
         supervisor.start(plan.world())
         self._live_pages = self._pages()
         observer.live_from_us = wall_us()
-        keys = write_keys(plan.folder, plan.keys, plan.api_url)
+        keys = write_keys(plan.folder, plan.keys, api_url=plan.api_url, bank_url=plan.bank_url)
         for name, address in [*self._addresses(), ("keys", str(keys)), ("try", first_call(keys))]:
             self._tell(f"{name}: {address}")
         return observer
@@ -213,7 +213,7 @@ class Run:
     def _sum_up(self, observer: Observer) -> Summary:
         by_hand = self._by_hand  # nobody who presses Ctrl-C waits until the banks have answered
         stats = self._stats_by_hand() if by_hand else self._settle()
-        breaches = [BY_HAND] if by_hand else find_breaches(self._sources)
+        breaches = [BY_HAND] if by_hand else find_breaches(self._sources) + find_untold(self._sources)
         if stats["outbox_open"] and not by_hand:
             breaches.append(f"{stats['outbox_open']} commands have no answer of their bank")
         world = self._sources.world()

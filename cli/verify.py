@@ -27,6 +27,13 @@ def find_breaches(sources: Sources, *, settle_s: float = 0.0) -> list[str]:
     return breaches
 
 
+def find_untold(sources: Sources) -> list[str]:
+    """Return what the fake banks executed and Sluice does not have, in words; raises `httpx.HTTPError`."""
+    stats = sources.bank("/stats")
+    left = {"their banks have not posted yet": stats["pending"], "Sluice refused": stats["post_refused"]}
+    return [f"{count:,} executed transfers {why}" for why, count in left.items() if count]
+
+
 def run_verify(*, api_url: str, bank_url: str, key: str, settle_s: float, as_json: bool) -> int:
     """Check and print; return 0 if all holds, 1 on a breach, 2 if a program does not answer."""
     sources = Sources(api_url=api_url, bank_url=bank_url, world_url="", operator_key=key)

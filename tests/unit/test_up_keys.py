@@ -19,6 +19,7 @@ from tests.unit.test_up_views import run_in
 
 ROOT = Path(__file__).parents[2]
 URL = "http://127.0.0.1:12345"
+BANK_URL = "http://127.0.0.1:12346"
 
 
 def test_two_persons_can_draft_and_approve() -> None:
@@ -31,7 +32,7 @@ def test_two_persons_can_draft_and_approve() -> None:
 
 def test_the_file_is_its_owners_and_a_shell_reads_it(tmp_path: Path) -> None:
     keys = Keys.generate(PEOPLE)
-    path = write_keys(tmp_path, keys, URL)
+    path = write_keys(tmp_path, keys, api_url=URL, bank_url=BANK_URL)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     shell = ["bash", "-c", f"source {path} && env"]
     told = dict(
@@ -39,7 +40,7 @@ def test_the_file_is_its_owners_and_a_shell_reads_it(tmp_path: Path) -> None:
         for line in subprocess.run(shell, capture_output=True, text=True, check=True).stdout.splitlines()
         if "=" in line
     )
-    assert variables(keys, URL).items() <= told.items()
+    assert variables(keys, api_url=URL, bank_url=BANK_URL).items() <= told.items()
     assert told["SLUICE_API_URL"] == URL
     assert keys.banks[told["SLUICE_BANK"]] == told["SLUICE_BANK_KEY"]
     assert len({told[f"SLUICE_{who}_KEY"] for who in ("BANK", "ANALYST", "APPROVER", "OPERATOR")}) == 4

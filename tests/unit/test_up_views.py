@@ -23,6 +23,7 @@ from cli.quantiles import Quantiles
 from cli.readings import Money, StopCounts, WorldReading, parse_samples
 from cli.summary import FalseStops, Latencies, Orders, Summary, TransferCounts, summary_table
 from cli.up import Run, UpOptions, run_up
+from cli.verify import find_untold
 from models.risk.assessment import StageTimes
 from models.wire import Topic
 from stream.broker import EmbeddedBroker
@@ -325,6 +326,22 @@ def test_stopped_by_hand_never_more_is_assessed_than_accepted(tmp_path: Path, mo
     monkeypatch.setattr(run._sources, "api", lambda _path: {"transfers": dict(counts)})
     monkeypatch.setattr(module.time, "sleep", lambda _s: counts.update(accepted=130, assessed=140))
     assert run._stats_by_hand() == {"transfers": {"accepted": 130, "assessed": 110}}
+
+
+@pytest.mark.parametrize(
+    ("stats", "said"),
+    [
+        ({"pending": 0, "post_refused": 0}, []),
+        ({"pending": 1_200, "post_refused": 0}, ["1,200 executed transfers their banks have not posted yet"]),
+        ({"pending": 0, "post_refused": 3}, ["3 executed transfers Sluice refused"]),
+    ],
+)
+def test_what_banks_executed_and_sluice_does_not_have_is_a_breach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stats: dict[str, int], said: list[str]
+) -> None:
+    run = run_in(tmp_path, monkeypatch, as_json=True, terminal=False)
+    monkeypatch.setattr(run._sources, "bank", lambda _path: stats)
+    assert find_untold(run._sources) == said
 
 
 def test_a_run_has_settled_when_the_api_says_so_whoever_wrote_to_the_topic(
