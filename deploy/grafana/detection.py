@@ -260,7 +260,7 @@ VERDICTS = Row(
         Panel(
             title=Text("裁定，按来源", "Verdicts by label and source"),
             about=Text(
-                "每小时收到的裁定，按标签与来源（被害人报案、分析员、银行、抽样）。",
+                "每小时收到的裁定，按标签与来源（被害人报案、研判员、银行、抽样）。",
                 "Verdicts per hour by label and source (victim's report, analyst, bank, sample).",
             ),
             queries=(

@@ -90,8 +90,8 @@ HELD = Row(
             kind="stat",
             title=Text("已返还被害人", "Returned to victims"),
             about=Text(
-                "从冻结资金中返还被害人的金额。返还由两人批准、银行执行。",
-                "Money returned to victims out of frozen sums. Two persons decide, the bank moves it.",
+                "从冻结资金中返还被害人的金额。资金返还尚未建成，恒为零。",
+                "Money returned to victims out of frozen sums. Return of funds is not built yet: it stays at nothing.",
             ),
             queries=(Query(_yuan("sluice_money_returned_fen_total", "$__range"), now=True),),
             unit="currencyCNY",

@@ -234,8 +234,8 @@ BANKS = Row(
             kind="state-timeline",
             title=Text("断路器", "Circuit breakers"),
             about=Text(
-                "断路器打开期间，指令留在发件箱，不会丢失。",
-                "While a breaker is open, commands stay in the outbox; none is lost.",
+                "断路器打开期间，该行的指令或查询暂停发送；指令留在发件箱，不会丢失。",
+                "While a breaker is open, commands or inquiries wait; commands stay in the outbox, none is lost.",
             ),
             queries=(Query(f"max by (bank) (sluice_bank_breaker_open{{{RB}}})", "{{bank}}"),),
             names=OPEN,
