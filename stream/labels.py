@@ -80,6 +80,12 @@ class Labels(msgspec.Struct):
     labelled: dict[str, Said] = {}
     """Verdicts by transfer id, the one told longest ago first."""
 
+    def mature_after(self, maturity_us: int) -> None:
+        """Let transfers mature after so much world time, also those that wait; held ones are looked at again then."""
+        self.maturity_us = maturity_us
+        self.pending = [msgspec.structs.replace(i, mature_us=i.occurred_us + maturity_us) for i in self.pending]
+        heapq.heapify(self.pending)
+
     def assessed(self, assessment: Assessment) -> None:
         """Note a transfer that was scored; one that people should look at, or that has a label, is not waited for."""
         transfer = assessment.transfer

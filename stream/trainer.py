@@ -121,7 +121,9 @@ class Trainer:
         self._path = settings.data_dir / STATE_FILE
         restored = load_state(self._path)
         self.learner = Learner(seed=SEED) if restored is None else restored.learner
-        self.labels = Labels(maturity_us=int(settings.maturity_s * 1_000_000)) if restored is None else restored.labels
+        maturity_us = int(settings.maturity_s * 1_000_000)
+        self.labels = Labels(maturity_us=maturity_us) if restored is None else restored.labels
+        self.labels.mature_after(maturity_us)
         self._positions: Positions = {} if restored is None else restored.positions
         self.watch = Watch(Contest(self.learner.panel()) if restored is None else restored.contest, rules)
         self._alerts = AlertThreshold(rules.alerts)

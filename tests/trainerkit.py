@@ -89,13 +89,13 @@ class Bench:
     def __init__(self, address: str, folder: Path) -> None:
         self.clock = ManualClock(START_US)
         self.rules = DEFAULT_RULES
-        self._settings = TrainerSettings(
+        self.settings = TrainerSettings(
             broker=address, data_dir=folder, snapshot_key=SecretStr(KEY), publish_every_s=3_600, maturity_s=86_400
         )
         self.trainer = self.start()
 
     def start(self) -> Trainer:
-        self.trainer = Trainer(self._settings, clock=self.clock, rules=self.rules)
+        self.trainer = Trainer(self.settings, clock=self.clock, rules=self.rules)
         self.trainer.begin(NEVER)
         return self.trainer
 

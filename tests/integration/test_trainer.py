@@ -62,6 +62,25 @@ def test_it_learns_verdicts_as_they_say_and_the_undoubted_when_they_have_matured
     assert bench.learned == {"fraud": 2, "honest": 9}
 
 
+@pytest.mark.parametrize("days", [0.5, 3])
+def test_a_changed_maturity_holds_after_a_restart_for_what_waits_as_well(
+    bench: Bench, address: str, days: float
+) -> None:
+    send_assessments(address, [assessment(0)])
+    bench.read(Topic.ASSESSMENTS, 1)
+    bench.trainer.save()
+    bench.settings = bench.settings.model_copy(update={"maturity_s": days * 86_400})
+    bench.restart()
+    send_assessments(address, [assessment(1)])
+    bench.read(Topic.ASSESSMENTS, 2)
+    bench.clock.advance(int(days * DAY_US))
+    bench.trainer.step()
+    assert bench.learned["honest"] == 1, "the first one has just matured, the second happened a second later"
+    bench.clock.advance(1_000_000)
+    bench.trainer.step()
+    assert bench.learned["honest"] == 2
+
+
 def taught(bench: Bench) -> list[bool]:
     """Return the labels that the next trees would be fitted to."""
     return sorted(bench.trainer.learner.refit_job(0).fraud.tolist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -148,6 +149,27 @@ def test_transfers_mature_by_their_own_time_not_by_their_arrival(book: Labels) -
     for number in (3, 1, 2):
         book.assessed(assessment(number))
     assert ids(book.matured(START_US + 30 * DAY_US, clear)) == ["t-1", "t-2", "t-3"]
+
+
+@given(
+    numbers=st.lists(st.integers(0, 30), unique=True),
+    held_s=st.integers(0, 31),
+    maturity_us=st.integers(0, 3 * DAY_US),
+    age_us=st.integers(0, 30_000_000),
+)
+def test_another_maturity_holds_as_if_it_had_done_so_from_the_beginning(
+    numbers: list[int], held_s: int, maturity_us: int, age_us: int
+) -> None:
+    changed, always = Labels(maturity_us=DAY_US), Labels(maturity_us=maturity_us)
+    for number, book in product(numbers, (changed, always)):
+        book.assessed(assessment(number))
+    assert changed.matured(START_US + DAY_US + held_s * 1_000_000, lambda *_: True) == []
+    changed.mature_after(maturity_us)
+    for book in (changed, always):
+        book.assessed(assessment(31))
+    for now_us in (START_US + maturity_us + age_us, START_US + maturity_us + 31_000_000):
+        assert changed.matured(now_us, clear) == always.matured(now_us, clear)
+    assert not changed.pending
 
 
 def test_of_too_many_a_fair_sample_is_kept_and_stands_for_all(book: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
