@@ -226,13 +226,48 @@ def test_of_two_labels_in_one_batch_the_last_counts():
     assert learner.health().learned == {"fraud": 1, "honest": 1}
 
 
-def test_a_fraud_taken_back_makes_a_refit_worth_it():
+def test_a_fraud_taken_back_makes_one_refit_worth_it():
     learner, features, fraud = keyed()
     learner.refit_job(0)
     learner.observe(features, at_us=1)
     assert not learner.due(SMALL.longest_gap_us + 1)
     learner.take_back(np.array([int(np.flatnonzero(fraud)[0]) + 1]))
     assert learner.due(SMALL.longest_gap_us + 1)
+    learner.refit(0)
+    for later in (learner, Learner.restore(learner.state_bytes())):
+        later.observe(features, at_us=1)
+        assert not later.due(SMALL.longest_gap_us + 1)
+
+
+@pytest.mark.parametrize("fits", [0, 1])
+def test_a_checkpoint_made_during_a_fit_is_that_of_a_learner_that_has_not_begun_it(fits: int):
+    features, fraud = made_up(300, seed=22, fraud_share=0.2)
+    states = set()
+    for begun in range(3):
+        learner, *_ = keyed()
+        for now_us in range(2, 2 + fits):
+            learner.refit(now_us)
+        learner.take_back(np.arange(1, 151))
+        for now_us in range(5, 5 + begun):
+            learner.refit_job(now_us)
+        learner.observe(features, at_us=6)
+        learner.learn(features, fraud, np.ones(300), np.arange(201, 501))
+        states.add(learner.state_bytes())
+    assert len(states) == 1
+
+
+def test_a_fit_that_a_restart_cut_short_is_due_again_and_one_in_service_is_not():
+    learner, *_ = keyed()
+    assert learner.due(5)
+    job = learner.refit_job(5)
+    assert not learner.due(5), "while it runs"
+    restored = Learner.restore(learner.state_bytes())
+    assert restored.due(5)
+    again = restored.refit_job(5)
+    assert again.seed == job.seed
+    assert np.array_equal(again.rows, job.rows)
+    learner.adopt(job.run())
+    assert not Learner.restore(learner.state_bytes()).due(5)
 
 
 def test_a_restored_learner_still_knows_whose_labels_it_has():

@@ -7,6 +7,7 @@ members first, and those scores alone teach the blend and watch for drift.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -37,10 +38,10 @@ CLOCKS: Final = tuple(
 """Features that grow by themselves as long as a stream lasts; no drift."""
 
 CHECKPOINT_FORMAT: Final = 5
-COUNTERS: Final = (
-    *("_frauds", "_honest", "_taken_back", "_observed", "_refits", "_trial_credit"),
-    *("_fit_frauds", "_fit_us", "_fit_observed"),
-)
+FIT_COUNTERS: Final = ("_refits", "_fit_frauds", "_fit_us", "_fit_observed", "_fit_taken_back")
+"""How many fits have begun, and where the other numbers stood at the last one."""
+
+COUNTERS: Final = ("_frauds", "_honest", "_taken_back", "_observed", "_trial_credit", *FIT_COUNTERS)
 """Plain numbers of a learner that its checkpoint holds."""
 
 
@@ -116,7 +117,9 @@ class Learner:
         self._frauds = self._honest = self._taken_back = self._observed = self._refits = 0
         self._blend = fit_blend(*self._trials.recent(), prior=self._prior())
         self._trial_credit = 0.0
-        self._fit_frauds, self._fit_us, self._fit_observed = 0, 0, 0
+        self._fit_frauds, self._fit_us, self._fit_observed, self._fit_taken_back = 0, 0, 0, 0
+        self._before_fit: dict[str, float] = {}
+        """While a fit runs, what `FIT_COUNTERS` were before it."""
 
     def observe(self, rows: Floats, *, at_us: int) -> None:
         """Learn from assessed transfers without their labels (n x features); ``at_us`` of the latest."""
@@ -165,7 +168,7 @@ class Learner:
     def due(self, now_us: int) -> bool:
         """Return whether a refit of the trees is worth it now: there are new frauds, or fewer than there were."""
         settings = self._settings
-        new = self._frauds > self._fit_frauds or self._taken_back > 0
+        new = self._frauds > self._fit_frauds or self._taken_back > self._fit_taken_back
         if not settings.use_forest or self._frauds < settings.first_forest_frauds or not len(self._history.honest):
             return False
         if self._refits and self._observed - self._fit_observed < settings.shortest_gap_rows:
@@ -174,9 +177,13 @@ class Learner:
         return new and (grown or now_us - self._fit_us >= settings.longest_gap_us)
 
     def refit_job(self, now_us: int) -> RefitJob:
-        """Return the next fit and take it as begun; adopt its result."""
+        """Return the next fit and take it as begun; adopt its result.
+
+        A checkpoint made before that knows nothing of the fit, which dies with its process.
+        """
+        self._before_fit = self._before_fit or self._numbers(FIT_COUNTERS)
         self._fit_frauds, self._fit_us, self._fit_observed = self._frauds, now_us, self._observed
-        self._taken_back = 0
+        self._fit_taken_back = self._taken_back
         self._refits += 1
         rows, fraud, weights = self._history.training_set()
         return RefitJob(
@@ -187,7 +194,7 @@ class Learner:
         """Put fitted trees into service; the inputs they meet are from now on compared with those of today."""
         if self._forest_trials is not None:
             self._forest_trials.begin(self._forest)
-        self._forest = forest
+        self._forest, self._before_fit = forest, {}
         self._inputs.hold_reference()
         self._refresh_blend()
 
@@ -234,13 +241,12 @@ class Learner:
 
         Only the alarm on errors begins anew.
         """
-        counters = {name: getattr(self, name) for name in COUNTERS}
         state: Plain = {
             "format": CHECKPOINT_FORMAT,
             "feature_set": FEATURE_SET,
             "seed": self._seed,
             "settings": msgspec.msgpack.encode(self._settings),
-            "counters": counters,
+            "counters": self._numbers(COUNTERS) | self._before_fit,
             "panel": encode_state(self.state()),
             "novelty": self._novelty.dump(),
             "linear": self._linear.dump(),
@@ -288,6 +294,9 @@ class Learner:
             learned={"fraud": self._frauds, "honest": self._honest},
             blend={**weights, "intercept": self._blend.intercept},
         )
+
+    def _numbers(self, names: Iterable[str]) -> dict[str, float]:
+        return {name: getattr(self, name) for name in names}
 
     def _test_first(self, rows: Floats, fraud: Bools, weights: Floats) -> None:
         """Score labelled rows before anything is learned from them: all frauds, a share of the honest."""
