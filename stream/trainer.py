@@ -170,7 +170,7 @@ class Trainer:
         ends = {p.partition: self._reader.get_watermark_offsets(p, METADATA_TIMEOUT_S)[1] for p in verdicts}
         self._reader.assign(verdicts)
         while not stopping.is_set() and not self._has_read(self._verdicts, ends):
-            self.take(self._read())
+            self._learn(self._noted(self._read())[1])
         self._reader.assign(self._places(self._verdicts) + assessments)
 
     def _places(self, topic: str) -> list[TopicPartition]:
@@ -202,6 +202,15 @@ class Trainer:
 
     def take(self, records: Iterable[Record]) -> None:
         """Learn from records of both topics, and from what has matured meanwhile."""
+        assessed, labelled = self._noted(records)
+        for item in self.labels.matured(self._clock.now_us(), self._controls.in_doubt):
+            labelled.append((key_of(item.transfer_id), item.features, False, item.weight))
+            self.watch.label(item.transfer_id, fraud=False)
+        self._observe(assessed)
+        self._learn(labelled)
+
+    def _noted(self, records: Iterable[Record]) -> tuple[list[Assessment], list[Labelled]]:
+        """Note what records say; return the assessments among them, and what verdicts give to learn."""
         assessed: list[Assessment] = []
         labelled: list[Labelled] = []
         for record in records:
@@ -213,11 +222,7 @@ class Trainer:
                     self._note_verdict(record, labelled)
             except UNREADABLE as error:
                 self._refuse(record, str(error))
-        for item in self.labels.matured(self._clock.now_us(), self._controls.in_doubt):
-            labelled.append((key_of(item.transfer_id), item.features, False, item.weight))
-            self.watch.label(item.transfer_id, fraud=False)
-        self._observe(assessed)
-        self._learn(labelled)
+        return assessed, labelled
 
     def _note_assessment(self, record: Record, assessed: list[Assessment]) -> None:
         assessment = decode_assessment(record.value or b"")

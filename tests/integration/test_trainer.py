@@ -81,6 +81,18 @@ def test_a_changed_maturity_holds_after_a_restart_for_what_waits_as_well(
     assert bench.learned["honest"] == 2
 
 
+def test_nothing_matures_before_all_verdicts_are_read(bench: Bench, address: str) -> None:
+    send_assessments(address, [assessment(0)])
+    bench.read(Topic.ASSESSMENTS, 1)
+    bench.trainer.save()
+    bench.clock.advance(2 * DAY_US)
+    send_verdicts(address, [verdict(1, VerdictLabel.FRAUD)])
+    bench.restart()
+    assert bench.learned == {"fraud": 1, "honest": 0}, "a verdict on what waits might be the next to come"
+    bench.trainer.step()
+    assert bench.learned == {"fraud": 1, "honest": 1}
+
+
 def taught(bench: Bench) -> list[bool]:
     """Return the labels that the next trees would be fitted to."""
     return sorted(bench.trainer.learner.refit_job(0).fraud.tolist())
