@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
+from models.money.types import MAX_AMOUNT_FEN
+
 Floats = npt.NDArray[np.float64]
 
 Share = Annotated[float, Meta(gt=0.0, le=1.0)]
@@ -38,9 +40,9 @@ class Bands(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class CostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a wrong decision costs: a small sum is in the stop band only if a stop costs less than letting it go."""
 
-    false_stop_fen: Annotated[int, Meta(gt=0, description="Cost in fen of a stop that hits an honest customer.")] = (
-        20_000
-    )
+    false_stop_fen: Annotated[
+        int, Meta(gt=0, le=MAX_AMOUNT_FEN, description="Cost in fen of a stop that hits an honest customer.")
+    ] = 20_000
     recoverable: Annotated[Share, Meta(description="Share of a fraud's amount that a stop would have saved.")] = 0.8
 
 

@@ -4,6 +4,9 @@ A weight is the log-odds that a rule adds when it fires fully: 2.3 makes the odd
 ten times larger. All weights and severities are ours, and so is every threshold
 whose docstring names no source: no regulator gives a number for "fast", for a
 residual balance or for night (`docs/sources.md#how-frauds-look`).
+
+Every number has a lower and an upper bound, so that a file of rules can neither
+divide by zero nor compare with what is no number. The upper ones are generous.
 """
 
 from __future__ import annotations
@@ -12,19 +15,26 @@ from typing import Annotated
 
 import msgspec
 
+from models.money.types import MAX_AMOUNT_FEN
 from models.risk.assessment import Severity
 
 LogOdds = Annotated[float, msgspec.Meta(ge=-20.0, le=20.0)]
 Weight = Annotated[float, msgspec.Meta(ge=0.0, le=20.0)]
-Seconds = Annotated[int, msgspec.Meta(gt=0)]
+Score = Annotated[float, msgspec.Meta(ge=-100.0, le=100.0)]
+"""A bar for the scorecard; far more than its thirty facts can say together."""
+
+Seconds = Annotated[int, msgspec.Meta(gt=0, le=100 * 366 * 86_400)]
+"""Up to a hundred years."""
+
 SecondsOfWeek = Annotated[int, msgspec.Meta(gt=0, le=6 * 86_400)]
 """Within what the window of 7 days surely holds."""
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Fen = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Fen = Annotated[int, msgspec.Meta(ge=0, le=MAX_AMOUNT_FEN)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-Surprise = Annotated[float, msgspec.Meta(gt=0.0)]
-Times = Annotated[float, msgspec.Meta(ge=1.0)]
+Surprise = Annotated[float, msgspec.Meta(gt=0.0, le=1_000_000.0)]
+Deviations = Annotated[float, msgspec.Meta(gt=0.0, le=1_000.0)]
+Times = Annotated[float, msgspec.Meta(ge=1.0, le=1_000_000.0)]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -213,7 +223,7 @@ class FirstLarge(Section, frozen=True, kw_only=True):
 
     weight: Weight = 2.2
     severity: Severity = Severity.ELEVATED
-    z: float = 1.5
+    z: Deviations = 1.5
     times: Times = 2.0
 
 
@@ -222,7 +232,7 @@ class LargeFirst(Section, frozen=True, kw_only=True):
 
     weight: Weight = 1.8
     severity: Severity = Severity.NOTICE
-    from_fen: Annotated[int, msgspec.Meta(ge=1)] = 100_000
+    from_fen: Annotated[int, msgspec.Meta(ge=1, le=MAX_AMOUNT_FEN)] = 100_000
     full_fen: Fen = 10_000_000
 
     def __post_init__(self) -> None:
@@ -330,9 +340,9 @@ class ForHire(Section, frozen=True, kw_only=True):
 
     weight: Weight = 16.0
     severity: Severity = Severity.CRITICAL
-    score: float = 3.2
+    score: Score = 3.2
     from_fen: Fen = 30_000
-    stake: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.3
+    stake: Share = 0.3
     acceptor: Count = 10
     keeps: Times = 2.0
 
@@ -345,7 +355,7 @@ class Leaves(Section, frozen=True, kw_only=True):
 
     weight: Weight = 16.0
     severity: Severity = Severity.CRITICAL
-    score: float = 4.8
+    score: Score = 4.8
     from_fen: Fen = 30_000
     acceptor: Count = 10
     keeps: Times = 2.0
