@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,6 +13,7 @@ from models.control.deadlines import Clocks
 from models.control.policy import PolicySettings
 from models.risk.lot import Lot
 from models.wire import TOPIC_PREFIX_PATTERN
+from telemetry.logging import LogLevel
 
 SECOND_US = 1_000_000
 
@@ -31,7 +32,7 @@ class ApiSettings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to serve on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to serve on; 0 takes a free one.")
     ready_file: Path | None = Field(default=None, description="Gets the base URL once the api answers.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+    log_level: LogLevel = Field(default="INFO", description="Least level logged.")
     clock: str = Field(default="", description="wall_origin_us:world_origin_us:speed; empty is the wall clock.")
     instance: str = Field(
         default="api",

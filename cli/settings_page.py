@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import AliasChoices, SecretStr
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
@@ -24,8 +24,8 @@ PROGRAMS: dict[str, type[BaseSettings]] = {
 def variable_of(settings: type[BaseSettings], name: str) -> str:
     """Return the environment variable of a field."""
     alias = settings.model_fields[name].validation_alias
-    if isinstance(alias, AliasChoices):
-        return str(alias.choices[0])
+    if isinstance(alias, str):
+        return alias
     return f"{settings.model_config.get('env_prefix', '')}{name}".upper()
 
 

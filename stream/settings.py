@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.wire import TOPIC_PREFIX_PATTERN
+from telemetry.logging import LogLevel
 
 
 class StreamSettings(BaseSettings):
@@ -36,7 +37,7 @@ class StreamSettings(BaseSettings):
     )
     snapshot_key: SecretStr = Field(default=SecretStr(""), description="Key that signs model snapshots.")
     ready_file: Path | None = Field(default=None, description="Written once the program does its work.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+    log_level: LogLevel = Field(default="INFO", description="Least level logged.")
     broker_wait_s: float = Field(default=60.0, gt=0, description="How long to wait for the broker at the start.")
     shutdown_timeout_s: float = Field(default=6.0, gt=0, description="Longest time that stopping may take.")
 

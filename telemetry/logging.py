@@ -6,9 +6,12 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, Literal
 
 import structlog
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+"""What ``SLUICE_LOG_LEVEL`` may be, in every program."""
 
 ACCOUNT_FIELDS = frozenset({"account", "payer_account", "payee_account", "account_number", "payer", "payee", "key"})
 """Log fields that hold an account number and are always masked."""
@@ -76,7 +79,7 @@ CHATTY_LOGGERS = ("httpx", "httpcore", "aiohttp.access", "alembic.runtime.plugin
 """Loggers of libraries that write a line per call at INFO."""
 
 
-def configure_logging(program: str, level: str = "INFO") -> None:
+def configure_logging(program: str, level: LogLevel = "INFO") -> None:
     """Send structlog and the standard library's loggers to stderr as JSON lines."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,

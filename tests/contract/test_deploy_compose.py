@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import jsonschema
 import pytest
 import yaml
-from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 
 from api.app import create_app
@@ -61,8 +60,8 @@ def variable_names(settings: type[BaseSettings]) -> set[str]:
     """Return the environment variables a settings class reads."""
     names: set[str] = set()
     for field, info in settings.model_fields.items():
-        if isinstance(info.validation_alias, AliasChoices):
-            names |= {str(choice).upper() for choice in info.validation_alias.choices}
+        if isinstance(info.validation_alias, str):
+            names.add(info.validation_alias)
         else:
             names.add(f"{settings.model_config['env_prefix']}{field}".upper())
     return names

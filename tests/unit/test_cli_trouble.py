@@ -44,6 +44,8 @@ def sluice(folder: Path, *arguments: str, **variables: str) -> subprocess.Comple
         ("api", BROKER | {"SLUICE_CLOCK": "noon"}, "SLUICE_CLOCK: not wall_origin_us:world_origin_us:speed: 'noon'"),
         ("bank", {"SLUICE_BANK_BANKS": f"a={SECRET},a={SECRET}"}, "SLUICE_BANK_BANKS: banks must have different names"),
         ("bank", {"SLUICE_CLOCK": "0:0:0"}, "SLUICE_CLOCK: a clock's speed is above 0"),
+        ("bank", {"SLUICE_LOG_LEVEL": "debug"}, "SLUICE_LOG_LEVEL: Input should be 'DEBUG', 'INFO'"),
+        ("world", {"SLUICE_WORLD_START": "tomorrow"}, "SLUICE_WORLD_START: Value error, no moment such as 2026-"),
         ("world", {"SLUICE_WORLD_CUSTOMERS": "1"}, "SLUICE_WORLD_CUSTOMERS: Input should be greater than"),
     ],
 )
