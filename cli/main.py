@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
-from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.folders import KEPT_RUNS
+from cli.options import (
+    FraudShare,
+    LearnersSeed,
+    LiveCustomers,
+    LiveRate,
+    LiveSeconds,
+    LiveSeed,
+    PublishedRate,
+    SimulatedCustomers,
+    SimulatedDays,
+    SimulatedSeed,
+    in_a_folder,
+    named_csv,
+)
 
 app = typer.Typer(
     name="sluice",
@@ -39,30 +52,19 @@ def sluice(
     """Take what stands before the command."""
 
 
-def _finite(number: float | None) -> float | None:
-    """Return a number that ends; raise ``BadParameter`` for infinity and what is no number."""
-    if number is not None and not isfinite(number):
-        raise typer.BadParameter(f"{number}: give a finite number")
-    return number
-
-
 @app.command(
     epilog=f"Its folder in .run holds logs, the database, and keys of a bank and of people to try the api with "
     f"(keys.env; where SLUICE_API_KEYS_FILE names a file of keys, people have those). The newest {KEPT_RUNS} folders "
     "are kept, older ones are removed unless their run goes on."
 )
 def up(
-    seconds: Annotated[
-        float | None, typer.Option(help="End by itself after so many live seconds.", min=1, callback=_finite)
-    ] = None,
-    rate: Annotated[
-        float, typer.Option(help="Transfers per second of the live world.", min=1, callback=_finite)
-    ] = 150.0,
+    seconds: LiveSeconds = None,
+    rate: LiveRate = 150.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end, nothing else.")] = False,
     broker: Annotated[str, typer.Option(help="embedded, kafka (Java 17), or HOST:PORT of one that runs.")] = "embedded",
     workers: Annotated[int, typer.Option(help="Scoring workers.", min=1, max=16)] = 1,
-    customers: Annotated[int, typer.Option(help="Customers living in the world.", min=100)] = 10_000,
-    seed: Annotated[int, typer.Option(help="Seed of the world.")] = 1,
+    customers: LiveCustomers = 10_000,
+    seed: LiveSeed = 1,
 ) -> None:
     """Run everything on this machine: broker, workers, trainer, api, fake banks, closed-loop world."""
     from cli.up import UpOptions, run_up
@@ -127,23 +129,16 @@ def world() -> None:
     sys.exit(run_world(WorldSettings()))
 
 
-def _named_csv(file: Path | None) -> Path | None:
-    """Return a file to write; raise ``BadParameter`` if its name does not say what will be in it."""
-    if file is not None and not file.name.endswith((".csv", ".csv.gz")):
-        raise typer.BadParameter(f"{file} must end in .csv or .csv.gz")
-    return file
-
-
 @app.command()
 def simulate(
-    out: Annotated[Path | None, typer.Option(help="File to write, .csv or .csv.gz.", callback=_named_csv)] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write, .csv or .csv.gz.", callback=named_csv)] = None,
     to: Annotated[str | None, typer.Option(help="HOST:PORT of a broker to publish to.")] = None,
     cases: Annotated[Path | None, typer.Option(help="File that gets tx_id, case_id of the fraud rows.")] = None,
-    customers: Annotated[int, typer.Option(help="Customers of the world.", min=100)] = 10_000,
-    days: Annotated[float, typer.Option(help="Days of the world.", min=0.01)] = 14.0,
-    fraud_share: Annotated[float, typer.Option(help="Share of rows that are fraud.", min=0, max=0.2)] = 0.003,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same transfers.")] = 1,
-    rate: Annotated[float, typer.Option(help="With --to: transfers per second.", min=1)] = 300.0,
+    customers: SimulatedCustomers = 10_000,
+    days: SimulatedDays = 14.0,
+    fraud_share: FraudShare = 0.003,
+    seed: SimulatedSeed = 1,
+    rate: PublishedRate = 300.0,
 ) -> None:
     """Make labelled transfers: to a file of the CSV contract (--out) or, unlabelled, to a broker (--to)."""
     from cli.simulate import simulate_to_broker, simulate_to_file
@@ -151,18 +146,13 @@ def simulate(
 
     if (out is None) == (to is None):
         raise typer.BadParameter("give either --out FILE or --to HOST:PORT")
+    if cases is not None and to is not None:
+        raise typer.BadParameter("--cases goes with --out: a broker gets transfers without labels")
     settings = SimulateSettings(customers=customers, days=days, fraud_share=fraud_share, seed=seed, rate_tps=rate)
     if out is not None:
         sys.exit(simulate_to_file(settings, out, cases))
     if to is not None:
         sys.exit(simulate_to_broker(settings, to))
-
-
-def _in_a_folder(file: Path | None) -> Path | None:
-    """Return a file to write; raise ``BadParameter`` if its folder is not there, before minutes of work are done."""
-    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-        raise typer.BadParameter(f"{file} is no file in a folder that exists")
-    return file
 
 
 @app.command()
@@ -171,7 +161,7 @@ def backtest(
     labels_delay: Annotated[str, typer.Option(help="When a label becomes known: 1d, 36h, 30m.")] = "1d",
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Cold start: nothing is ever labelled.")] = False,
     cases: Annotated[Path | None, typer.Option(help="File with tx_id, case_id of the fraud rows.", exists=True)] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the learners.")] = 7,
+    seed: LearnersSeed = 7,
     rules: Annotated[
         Path | None,
         typer.Option(envvar="SLUICE_RULES_FILE", help="File of what differs from the rule book (docs/rules.md)."),
@@ -193,7 +183,7 @@ def backtest(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON: an object, or a list for several files.")
     ] = False,
-    report: Annotated[Path | None, typer.Option(help="HTML page of charts and misses.", callback=_in_a_folder)] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML page of charts and misses.", callback=in_a_folder)] = None,
 ) -> None:
     """Replay files through the workers' scoring code in arrival order, labels late, and judge the risks.
 

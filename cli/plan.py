@@ -210,6 +210,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                 "SLUICE_WORLD_SEED": str(self.seed),
                 "SLUICE_WORLD_CUSTOMERS": str(self.customers),
                 "SLUICE_WORLD_RATE_TPS": str(self.rate_tps),
+                "SLUICE_WORLD_BANKS": ",".join(self.keys.banks),
                 "SLUICE_CLOCK": self.clock,
                 "SLUICE_WORLD_STAY": "true",
                 **seconds,

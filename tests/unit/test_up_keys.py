@@ -67,3 +67,10 @@ def test_the_order_that_a_page_names_is_the_one_its_draft_makes(page: str) -> No
     assert (len(payee), len(transfers)) == (1, 1)
     order_id = order_id_of(OrderKind.FREEZE, transfers.pop(), account_id(*payee[0]), 1)
     assert set(re.findall(r"orders/([A-Z]{2}-[0-9a-f]{16})", text)) == {order_id}
+
+
+def test_the_world_pays_from_the_banks_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_WORLD_BANKS", "east,west")
+    plan = run_in(tmp_path, monkeypatch, as_json=True, terminal=False)._plan
+    served = [part.partition("=")[0] for part in plan.bank().env["SLUICE_BANK_BANKS"].split(",")]
+    assert plan.world().env["SLUICE_WORLD_BANKS"].split(",") == served

@@ -364,7 +364,7 @@ def test_a_run_has_settled_when_the_api_says_so_whoever_wrote_to_the_topic(
     ],
 )
 def test_what_cannot_run_is_refused_at_once(arguments: list[str], why: str) -> None:
-    result = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert why in result.output
 
