@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -75,7 +76,8 @@ class ApiSource:
     def assessment(self, transfer_id: str) -> Assessment:
         """Return the assessment of a transfer."""
         view = msgspec.json.decode(
-            self._get(f"/v1/transfers/{transfer_id}", f"there is no transfer {transfer_id}"), type=TransferView
+            self._get(f"/v1/transfers/{quote(transfer_id, safe='')}", f"there is no transfer {transfer_id}"),
+            type=TransferView,
         )
         if view.assessment is None:
             raise NotFound(f"transfer {transfer_id} is {view.status}, but not assessed yet")

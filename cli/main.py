@@ -217,13 +217,24 @@ def backtest(
     )
 
 
+def _base_url(text: str) -> str:
+    """Return a program's address; raise ``BadParameter`` for what can be none."""
+    from cli.refusals import wrong_with_address
+
+    if wrong := wrong_with_address(text):
+        raise typer.BadParameter(wrong)
+    return text
+
+
 @app.command()
 def verify(
     api_url: Annotated[
-        str, typer.Option(envvar="SLUICE_API_URL", help="Base URL of the api.")
+        str, typer.Option(envvar="SLUICE_API_URL", help="Base URL of the api.", callback=_base_url)
     ] = "http://127.0.0.1:8080",
     key: Annotated[str, typer.Option(envvar="SLUICE_OPERATOR_KEY", help="API key of a person.")] = "",
-    bank_url: Annotated[str, typer.Option(envvar="SLUICE_BANK_URL", help="Fake banks whose ledgers to check.")] = "",
+    bank_url: Annotated[
+        str, typer.Option(envvar="SLUICE_BANK_URL", help="Fake banks whose ledgers to check.", callback=_base_url)
+    ] = "",
     settle_s: Annotated[float, typer.Option(help="Age from which a missing assessment is a breach.", min=0)] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -237,9 +248,9 @@ def verify(
 def explain(
     transfer_id: Annotated[str, typer.Argument(help="Transfer whose decision to explain.")],
     api_url: Annotated[
-        str, typer.Option(envvar="SLUICE_API_URL", help="Base URL of the api: all decisions.")
+        str, typer.Option(envvar="SLUICE_API_URL", help="Base URL of the api: all decisions.", callback=_base_url)
     ] = "http://127.0.0.1:8080",
-    former_api_url: Annotated[str, typer.Option("--api", hidden=True)] = "",
+    former_api_url: Annotated[str, typer.Option("--api", hidden=True, callback=_base_url)] = "",
     key: Annotated[str, typer.Option(envvar="SLUICE_OPERATOR_KEY", help="API key of a person.")] = "",
     broker: Annotated[
         str, typer.Option(help="HOST:PORT of a broker to read instead of the api: the last seven days.")

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Final
 
 import httpx
 import msgspec
 
 KEY_WANTED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+MAX_PORT: Final = 65_535
 KEY_HINT = "give the key of a person with --key or SLUICE_OPERATOR_KEY"
+
+
+def wrong_with_address(text: str) -> str | None:
+    """Return why a program's address cannot be asked, whoever listens; ``None`` if it can be tried.
+
+    >>> wrong_with_address("http://127.0.0.1:80x")
+    "'http://127.0.0.1:80x' is no address such as http://127.0.0.1:8080: Invalid port: '80x'"
+    >>> wrong_with_address("http://127.0.0.1:8080")
+    """
+    try:
+        port = httpx.URL(text).port
+        why = f"there is no port {port}" if port is not None and port > MAX_PORT else None
+    except httpx.InvalidURL as error:
+        why = str(error)
+    return why and f"{text!r} is no address such as http://127.0.0.1:8080: {why}"
 
 
 class _Problem(msgspec.Struct):

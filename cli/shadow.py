@@ -58,14 +58,18 @@ WORDS: Final = {
 
 
 def run_shadow(data_dir: Path, *, lang: str, as_json: bool) -> int:
-    """Print the trainer's last report; return 0, or `NO_REPORT` if there is none."""
+    """Print the trainer's last report; return 0, or `NO_REPORT` if there is none that this release can read."""
     path = data_dir / REPORT_FILE
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
         sys.stderr.write(f"there is no {path}: no trainer has published from this folder yet\n")
         return NO_REPORT
-    report = msgspec.json.decode(raw, type=ShadowReport)
+    try:
+        report = msgspec.json.decode(raw, type=ShadowReport)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        sys.stderr.write(f"{path} is no report of this release: {error}; a trainer of this release writes it anew\n")
+        return NO_REPORT
     sys.stdout.write((raw.decode() if as_json else as_text(report, lang)) + "\n")
     return 0
 

@@ -87,6 +87,26 @@ def test_an_address_where_nobody_answers_is_named(command: tuple[str, ...], nowh
 
 
 @commands
+@pytest.mark.parametrize("wrong", ["http://127.0.0.1:80x", "http://[::1", "http://127.0.0.1:99999", "http://a\x07b"])
+def test_what_is_no_address_is_refused_with_its_option(command: tuple[str, ...], wrong: str) -> None:
+    code, said = run(*command, "--api-url", wrong)
+    assert code == 2
+    assert "--api-url" in said
+    assert "is no address such as" in " ".join(said.replace("\u2502", " ").split())
+
+
+def test_the_banks_address_is_looked_at_too(address: str) -> None:
+    code, said = run("verify", "--api-url", address, "--bank-url", "http://127.0.0.1:80x")
+    assert (code, "--bank-url" in said) == (2, True)
+
+
+def test_a_transfer_whose_name_no_path_can_hold_is_asked_for_as_it_is(address: str) -> None:
+    code, said = run("explain", "a\x07?b", "--api-url", address)
+    assert code == 2
+    assert f"{address} answers 401" in said
+
+
+@commands
 def test_both_take_the_address_and_the_key_by_the_same_names(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

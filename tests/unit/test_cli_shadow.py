@@ -88,5 +88,17 @@ def test_without_a_trainer_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "no trainer" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("raw", [b'{"at_us":1,"champion":"p-1"}', b'{"at_us":', b"", b"\xff", b'{"at_us":"\xff"}'])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_report_of_another_release_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], raw: bytes, as_json: bool
+) -> None:
+    (folder / REPORT_FILE).write_bytes(raw)
+    assert run_shadow(folder, lang="zh", as_json=as_json) == NO_REPORT
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert f"{folder / REPORT_FILE} is no report of this release: " in told.err
+
+
 def test_both_languages_have_the_same_sentences() -> None:
     assert WORDS["zh"].keys() == WORDS["en"].keys()
