@@ -52,7 +52,7 @@ def mermaid(kind: OrderKind) -> str:
     edges: dict[tuple[str, str], list[str]] = {}
     for row in TABLE:
         if row.kind is kind:
-            edges.setdefault((row.source, row.target or "back"), []).append(row.event)
+            edges.setdefault((row.source, row.target or ("done" if row.as_before else "back")), []).append(row.event)
     lines = ["stateDiagram-v2", "    direction LR"]
     lines += [f"    [*] --> {state}" for state in INITIAL[kind]]
     for (source, target), events in edges.items():
@@ -70,7 +70,7 @@ def table_of(kind: OrderKind) -> str:
     for row in TABLE:
         if row.kind is kind:
             conditions = "; ".join((guard.__doc__ or "").splitlines()[0].rstrip(".") for guard in row.guards)
-            target = row.target or "the state before"
+            target = row.target or ("as from the state before" if row.as_before else "the state before")
             lines.append(f"| {row.source} | {row.event} | {target} | {conditions} | {row.purpose or ''} |")
     return "\n".join(lines)
 
@@ -82,7 +82,8 @@ def orders_page() -> str:
         "# Orders and their states",
         "Drawn from `models/control/table.py` by `models/control/diagram.py`; a test keeps this page up to date.",
         f"An order is *in force* only in {names}, and none of them is reached without the bank's stop point.",
-        "`back` is the state an extension was asked in. Filled states are in force.",
+        "`back` is the state before: the one an extension was asked in, or the one in which a release failed; "
+        "`done` is where that state leads. Filled states are in force.",
     ]
     meanings = [f"| {event} | {meaning} |" for event, meaning in MEANINGS.items()]
     parts += ["## What can happen", "\n".join(["| event | means |", "|---|---|", *meanings])]

@@ -20,7 +20,7 @@ from models.control.states import (
     Purpose,
     RequestKind,
 )
-from models.control.table import INITIAL, ROWS, Transition
+from models.control.table import INITIAL, RETURNING, ROWS, Transition
 
 COMMANDS_PER_ORDER: Final = 90
 """Highest sequence number of an order's commands; the application id has two digits for it."""
@@ -100,7 +100,7 @@ def step(order: Order, event: OrderEvent, act: Act) -> Order:
     row = transition_of(order, event)
     for guard in row.guards:
         guard(order, act)
-    target = row.target or order.came_from or order.state
+    target = _target(order, row)
     changes: dict[str, Any] = {"state": target, "version": order.version + 1}
     if target is not order.state:
         changes["state_since_us"] = act.at_us
@@ -114,9 +114,23 @@ def step(order: Order, event: OrderEvent, act: Act) -> Order:
         changes |= _command(order, event, row.purpose, act)
     if event is OrderEvent.FEEDBACK_OVERDUE:
         changes["feedback_due_us"] = 0
-    if target is OrderState.EXTENDING and order.state is not OrderState.EXTENDING:
+    if target in RETURNING and target is not order.state:
         changes["came_from"] = order.state
     return _check_in_force(msgspec.structs.replace(order, **changes))
+
+
+def _target(order: Order, row: Transition) -> OrderState:
+    """Return where a row leads an order; why a control is on its way out outlives a release that failed."""
+    if row.target is not None:
+        return row.target
+    before = order.came_from or _left_as(order)
+    return (ROWS[order.kind, before, row.event].target if row.as_before else None) or before
+
+
+def _left_as(order: Order) -> OrderState:
+    """Return the state before of an order that was stored without it: a person's release is signed."""
+    released = any(signature.act == OrderEvent.RELEASE for signature in order.signatures)
+    return OrderState.RELEASING if released else OrderState.EXPIRING
 
 
 def _check_in_force(order: Order) -> Order:

@@ -22,14 +22,16 @@ from models.control.states import Purpose
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """One row: in ``source``, ``event`` leads to ``target`` if every guard holds.
 
-    ``target`` None goes back to the state the order came from. ``purpose``
-    names the command to the bank that the transition makes.
+    ``target`` None goes back to the state the order came from or, ``as_before``,
+    on to where the event leads from there. ``purpose`` names the command to the
+    bank that the transition makes.
     """
 
     kind: K
     source: S
     event: E
     target: S | None
+    as_before: bool = False
     guards: tuple[g.Guard, ...] = ()
     purpose: Purpose | None = None
 
@@ -125,9 +127,12 @@ def _protective() -> list[Transition]:
         *_going(kind, S.RELEASING, S.RELEASED, S.EXPIRED, S.RELEASE_FAILED),
         *_going(kind, S.CONVERTING, S.CONVERTED, S.CONVERTED, S.RELEASE_FAILED),
         *_going(kind, S.EXPIRING, S.EXPIRED, S.EXPIRED, S.RELEASE_FAILED),
-        *_rows(kind, (S.RELEASE_FAILED,), E.RETRY, S.RELEASING, purpose=Purpose.RELEASE),
-        *_rows(kind, (S.RELEASE_FAILED,), E.CONTROL_ABSENT, S.RELEASED, g.control_gone),
-    ]
+        *_rows(kind, (S.RELEASE_FAILED,), E.RETRY, None, purpose=Purpose.RELEASE),
+        Transition(
+            kind=kind, source=S.RELEASE_FAILED, event=E.CONTROL_ABSENT,
+            target=None, as_before=True, guards=(g.control_gone,),
+        ),
+    ]  # fmt: skip
 
 
 def _stop() -> list[Transition]:
@@ -182,6 +187,9 @@ TABLE: Final = (*_protective(), *_stop(), *_freeze())
 """All rows; one row for each kind, source and event."""
 
 ROWS: Final = {(row.kind, row.source, row.event): row for row in TABLE}
+
+RETURNING: Final = frozenset(row.source for row in TABLE if row.target is None)
+"""States that lead back to the one before, which an order in them remembers."""
 
 
 def states_of(kind: K) -> frozenset[S]:

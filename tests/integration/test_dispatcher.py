@@ -10,7 +10,9 @@ from prometheus_client import REGISTRY
 from api.bank import NoAnswer, Trouble
 from api.store import outbox
 from models.control.messages import AppliedControl, CommandKind, ControlKind
+from models.control.policy import doubted_until_us, standing_from
 from models.control.states import OrderEvent
+from models.risk.assessment import ListLevel
 from telemetry.clock import ManualClock
 from tests.apikit import FakeBank, answer, assessed, transfer
 from tests.controlkit import ANN, HOUR, T0
@@ -183,6 +185,22 @@ async def test_a_failed_release_is_retried_until_the_control_is_gone(tmp_path: P
         await desk.timers.round()
         await desk.reach(order.order_id, "released")
     assert bank.in_force == {}
+
+
+async def test_a_hold_whose_release_failed_at_expiry_ends_as_expired_and_leaves_its_doubt(tmp_path: Path) -> None:
+    bank = FakeBank()
+    async with station(tmp_path, bank) as desk:
+        order_id = await stopped(desk)
+        order = await desk.reach(order_id, "applied")
+        bank.script = [lambda command: answer(command, "0801")]
+        await desk.run(lambda d: d.change(order_id, OrderEvent.TAKE_REVIEW, ANN))
+        desk.clock.advance(order.expire_us - T0)
+        await desk.timers.round()
+        await desk.reach(order_id, "release_failed")
+        desk.clock.advance(5 * MINUTE)
+        await desk.timers.round()
+        ended = await desk.reach(order_id, "expired")
+    assert (standing_from([ended], ListLevel.NONE).released_us, doubted_until_us([ended])) == (0, ended.state_since_us)
 
 
 async def test_a_release_the_bank_does_not_know_is_settled_by_asking_for_its_controls(tmp_path: Path) -> None:

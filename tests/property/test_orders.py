@@ -32,6 +32,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.order: Order = order()
         self.before: Order | None = None
+        self.happened: set[OrderEvent] = set()
         self.now = T0
 
     @initialize(
@@ -58,6 +59,7 @@ class Life(RuleBasedStateMachine):
         self._check_signatures(before, after, event, act)
         assert msgspec.json.decode(msgspec.json.encode(after), type=Order) == after
         self.before, self.order = before, after
+        self.happened.add(event)
 
     def _check_signatures(self, before: Order, after: Order, event: OrderEvent, act: Act) -> None:
         if after.state is OrderState.APPROVED:
@@ -186,6 +188,13 @@ class Life(RuleBasedStateMachine):
             assert due is not None
         if self.order.state in terminal_states(self.order.kind):
             assert due is None
+
+    @invariant()
+    def a_hold_is_released_only_by_a_person_and_converted_only_for_a_police_order(self) -> None:
+        if self.order.state in (OrderState.RELEASED, OrderState.RELEASING):
+            assert OrderEvent.RELEASE in self.happened
+        if self.order.state in (OrderState.CONVERTED, OrderState.CONVERTING):
+            assert OrderEvent.CONVERT in self.happened
 
     @invariant()
     def a_stop_never_lasts_longer_than_96_hours(self) -> None:

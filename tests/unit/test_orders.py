@@ -167,6 +167,30 @@ class TestProtectiveStop:
             step(failed, E.CONTROL_ABSENT, act(BANK))
         assert step(failed, E.CONTROL_ABSENT, act(BANK, control_gone=True)).state is S.RELEASED
 
+    @pytest.mark.parametrize("answers", [["0400"], ["7777"], ["1100", "1100", "1100"]])
+    @pytest.mark.parametrize(("why", "way", "end"), [
+        (E.RELEASE, S.RELEASING, S.RELEASED), (E.EXPIRE, S.EXPIRING, S.EXPIRED), (E.CONVERT, S.CONVERTING, S.CONVERTED),
+    ])  # fmt: skip
+    def test_why_a_hold_was_to_go_outlives_a_release_that_failed(
+        self, why: OrderEvent, way: OrderState, end: OrderState, answers: list[str]
+    ) -> None:
+        applied = in_force()
+        leaving = step(applied, why, act(ANN, applied.expire_us, reason="x"))
+        for results in (answers, ["0400"]):
+            for result in results:
+                leaving = answered(leaving, result)
+            assert leaving.state is S.RELEASE_FAILED
+            assert step(leaving, E.CONTROL_ABSENT, act(BANK, control_gone=True)).state is end
+            leaving = step(leaving, E.RETRY, act())
+            assert (leaving.state, leaving.purpose) == (way, Purpose.RELEASE)
+        assert answered(leaving).state is end
+
+    def test_a_release_that_failed_before_its_cause_was_kept_is_a_persons_if_one_signed_it(self) -> None:
+        for signed, way in ((E.RELEASE, S.RELEASING), (E.EXPIRE, S.EXPIRING)):
+            leaving = step(in_force(), signed, act(ANN, T0 + 30 * HOUR, reason="x"))
+            old = msgspec.structs.replace(answered(leaving, "0400"), came_from=None)
+            assert step(old, E.RETRY, act()).state is way
+
     def test_commands_are_limited_by_the_width_of_the_application_id(self) -> None:
         failed = order(state=S.RELEASE_FAILED, command_seq=COMMANDS_PER_ORDER, stop_point_us=T0)
         with pytest.raises(GuardFailed, match="used up"):
