@@ -154,6 +154,7 @@ def _from_people(order: Order, event: OrderEvent, act: Act) -> dict[str, Any]:
         )
     if event in _ANSWERED:
         changes["request"] = None
+    if event is OrderEvent.APPROVE_LIFT:
         changes["end_reason"] = order.request.reason if order.request else ""
     if event in (OrderEvent.REJECT, OrderEvent.CANCEL, OrderEvent.RELEASE, OrderEvent.CONVERT, OrderEvent.SUPERSEDE):
         changes["end_reason"] = act.reason or event.value

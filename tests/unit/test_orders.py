@@ -273,6 +273,16 @@ class TestStop:
         assert (command.kind, command.operator, command.investigator) == (CommandKind.STOP_LIFT, "cyd", "bob")
         assert answered(lifting).state is S.LIFTED
 
+    def test_only_the_reason_of_a_lift_is_one_for_the_end(self) -> None:
+        asked = step(in_force(K.STOP), E.REQUEST_LIFT, act(CYD, reason="wrong person"))
+        assert step(asked, E.APPROVE_LIFT, act(BOB)).end_reason == "wrong person"
+        rejected = step(asked, E.REJECT_REQUEST, act(BOB, reason="right person"))
+        assert (rejected.request, rejected.end_reason) == (None, "")
+        longer = step(rejected, E.REQUEST_EXTENSION, act(CYD, reason="more tracing"))
+        extended = answered(step(longer, E.APPROVE_EXTENSION, act(BOB)))
+        assert extended.end_reason == ""
+        assert step(extended, E.EXPIRE, act(at_us=extended.expire_us, control_gone=True)).end_reason == "expire"
+
     def test_expired_only_when_the_bank_reports_the_control_gone(self) -> None:
         effective = in_force(K.STOP)
         with pytest.raises(GuardFailed, match="still reports"):
