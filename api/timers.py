@@ -171,9 +171,10 @@ def _as_feedback(order: Order, control: AppliedControl, now_us: int) -> BankFeed
     """Return what a control found at the bank would have said as feedback; it counts only with a stop point."""
     if control.start_us <= 0 or control.application_id != order.application_id:
         return None
+    deficient = 0 < control.executed_fen < order.amount_fen
     return BankFeedback(
         application_id=order.application_id,
-        result=ResultCode.OK,
+        result=ResultCode.DEFICIENT if deficient else ResultCode.OK,
         feedback_time_us=now_us,
         account_number=order.account,
         control=control.control,

@@ -75,7 +75,10 @@ async def test_success_without_stop_point_is_never_effective(tmp_path: Path) -> 
     assert (order.stop_point_us, order.result) == (0, "0000")
 
 
-async def test_an_unknown_code_is_settled_by_the_control_the_bank_reports(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("executed_fen", "deficient"), [(200_000, True), (500_000, False), (0, False)])
+async def test_an_unknown_code_is_settled_by_the_control_the_bank_reports(
+    tmp_path: Path, executed_fen: int, deficient: bool
+) -> None:
     bank = FakeBank()
     bank.script = [lambda command: answer(command, "7777", failure_cause="E17")]
     async with station(tmp_path, bank) as desk:
@@ -88,12 +91,14 @@ async def test_an_unknown_code_is_settled_by_the_control_the_bank_reports(tmp_pa
             control=ControlKind.DEBIT_BLOCK,
             start_us=T0 + 5,
             expire_us=T0 + HOUR,
+            executed_fen=executed_fen,
         )
         bank.accounts[order.application_id] = order.account
         desk.clock.advance(MINUTE)
         await desk.timers.round()
         found = await desk.reach(order_id, "applied")
     assert (found.stop_point_us, found.control, found.expire_us) == (T0 + 5, ControlKind.DEBIT_BLOCK, T0 + HOUR)
+    assert (found.executed_fen, found.deficient) == (executed_fen, deficient)
 
 
 async def test_a_fault_of_the_bank_is_tried_again_under_a_new_id_then_fails(
