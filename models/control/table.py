@@ -84,16 +84,22 @@ def _asked(kind: K, waiting: S, unsuccessful: S, refused: S) -> list[Transition]
     ]
 
 
+def _lifts(kind: K, states: tuple[S, ...]) -> list[Transition]:
+    """The end of an order by persons: one asks, another approves or refuses."""
+    return [
+        *_stays(kind, states, E.REQUEST_LIFT, g.person, g.reasoned, g.nothing_requested),
+        *_stays(kind, states, E.REJECT_REQUEST, g.something_requested, g.other_than_requester),
+        *_rows(
+            kind, states, E.APPROVE_LIFT, S.LIFTING, g.lift_requested, g.other_than_requester, purpose=Purpose.RELEASE
+        ),
+    ]
+
+
 def _changes(kind: K, in_force: tuple[S, ...], *extension_guards: g.Guard) -> list[Transition]:
     """Lift and extension of an order in force: one person asks, another approves."""
     return [
-        *_stays(kind, in_force, E.REQUEST_LIFT, g.person, g.reasoned, g.nothing_requested),
+        *_lifts(kind, in_force),
         *_stays(kind, in_force, E.REQUEST_EXTENSION, g.person, g.reasoned, g.nothing_requested, g.before_expiry),
-        *_stays(kind, in_force, E.REJECT_REQUEST, g.something_requested, g.other_than_requester),
-        *_rows(
-            kind, in_force, E.APPROVE_LIFT, S.LIFTING,
-            g.lift_requested, g.other_than_requester, purpose=Purpose.RELEASE,
-        ),
         *_rows(
             kind, in_force, E.APPROVE_EXTENSION, S.EXTENDING,
             g.extension_requested, g.other_than_requester, g.before_expiry, *extension_guards, purpose=Purpose.EXTEND,
@@ -173,11 +179,7 @@ def _freeze() -> list[Transition]:
         *_answers(kind, (S.DISPATCHED, S.UNCONFIRMED), {E.BANK_QUEUED: S.QUEUED}),
         *_asked(kind, S.DISPATCHED, S.REFUSED, S.REFUSED),
         *_answers(kind, (S.QUEUED,), answered, g.stop_point),
-        *_rows(
-            kind, (S.QUEUED,), E.APPROVE_LIFT, S.LIFTING,
-            g.lift_requested, g.other_than_requester, purpose=Purpose.RELEASE,
-        ),
-        *_stays(kind, (S.QUEUED,), E.REQUEST_LIFT, g.person, g.reasoned, g.nothing_requested),
+        *_lifts(kind, (S.QUEUED,)),
         *_rows(kind, effective, E.RETURN_PART, S.PARTLY_RETURNED, g.person, g.documented),
         *_changes(kind, effective, g.level_suffices),
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from models.control.messages import BankFeedback, ControlKind
 from models.control.orders import step
 from models.control.records import Act, Actor, Order, OrderError
 from models.control.states import AWAITING_BANK, IN_FORCE, ActorKind, OrderEvent, OrderKind, OrderState, Purpose
-from models.control.table import TABLE, terminal_states
+from models.control.table import ROWS, TABLE, terminal_states
 from tests.controlkit import BANK, HOUR, PAPER, SIGNED, T0, order
 
 PERSONS = [Actor(name) for name in ("ann", "bob", "cyd")]
@@ -195,6 +195,11 @@ class Life(RuleBasedStateMachine):
             assert OrderEvent.RELEASE in self.happened
         if self.order.state in (OrderState.CONVERTED, OrderState.CONVERTING):
             assert OrderEvent.CONVERT in self.happened
+
+    @invariant()
+    def a_request_that_waits_can_be_refused(self) -> None:
+        if self.order.request is not None and self.order.state not in terminal_states(self.order.kind):
+            assert (self.order.kind, self.order.state, OrderEvent.REJECT_REQUEST) in ROWS
 
     @invariant()
     def a_stop_never_lasts_longer_than_96_hours(self) -> None:

@@ -320,6 +320,14 @@ class TestFreeze:
         queued = answered(approved(K.FREEZE), start_us=0, executed_fen=0, prior_freeze_fen=7)
         assert answered(queued, start_us=T0 + 9).state is S.EFFECTIVE_LIMITED
 
+    def test_the_lift_of_a_queued_freeze_can_be_refused(self) -> None:
+        queued = answered(approved(K.FREEZE), start_us=0, executed_fen=0, prior_freeze_fen=7)
+        asked = step(queued, E.REQUEST_LIFT, act(CYD, reason="unrelated"))
+        with pytest.raises(GuardFailed):
+            step(asked, E.REJECT_REQUEST, act(CYD, reason="no"))
+        refused = step(asked, E.REJECT_REQUEST, act(BOB, reason="no"))
+        assert (refused.state, refused.request, refused.purpose) == (S.QUEUED, None, Purpose.APPLY)
+
     def test_six_months_in_beijings_calendar(self) -> None:
         start = us_from_iso("2026-08-30T17:00:00Z")  # 31 August, 01:00 in Beijing
         frozen = answered(approved(K.FREEZE), start_us=start)
