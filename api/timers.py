@@ -112,11 +112,18 @@ class Timers:
             await self._wait_again(order)
 
     async def _retry(self, order: Order) -> None:
+        """Ask for the release again unless the control has gone; what never took effect no bank lists anyway."""
         log.error("ALARM: a release has failed", order_id=order.order_id, bank=order.bank, result=order.result)
-        if await self._control(order) is None:
-            await self._transactor.run(lambda desk: desk.absent(order.order_id))
+        if order.stop_point_us and await self._control(order) is None:
+            await self._note_absence(order)
         else:
             await self._change(order, OrderEvent.RETRY)
+
+    async def _note_absence(self, order: Order) -> None:
+        """Note that the bank has no such control; where that says nothing of the order, ask again later."""
+        if await self._transactor.run(lambda desk: desk.absent(order.order_id)) is None:
+            log.warning("bank knows nothing of an order", order_id=order.order_id, bank=order.bank, state=order.state)
+            await self._wait_again(order)
 
     async def _paper_overdue(self, order: Order) -> None:
         log.error("ALARM: the paper of a bank-first stop is overdue", order_id=order.order_id, bank=order.bank)
@@ -133,7 +140,7 @@ class Timers:
             found = None if control is None else _as_feedback(order, control, self._transactor.clock.now_us())
             feedback = found if found is not None else feedback
             if control is None and not _waits_in_queue(order, feedback):
-                await self._transactor.run(lambda desk: desk.absent(order.order_id))
+                await self._note_absence(order)
                 return
         await self._transactor.run(lambda desk: _answer_if_clear(desk, order, feedback))
         await self._wait_again_if_unchanged(order)

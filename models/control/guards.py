@@ -101,6 +101,12 @@ def control_gone(_order: Order, act: Act) -> None:
     _require(act.control_gone, "control_in_force", "the bank still reports the control")
 
 
+def was_in_force(order: Order, _act: Act) -> None:
+    """The control was in force."""
+    was = order.stop_point_us > 0
+    _require(was, "never_in_force", "no bank lists a freeze that waits in its queue, so its absence says nothing")
+
+
 def stop_point(_order: Order, act: Act) -> None:
     """Feedback carries the bank's stop point."""
     given = act.feedback is not None and act.feedback.start_us > 0

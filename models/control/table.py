@@ -69,7 +69,7 @@ def _going(kind: K, state: S, gone: S, expired: S, failed: S) -> list[Transition
         *_answers(kind, (state,), {E.BANK_REFUSED: failed, E.BANK_FAILED: failed, E.BANK_UNCLEAR: failed}),
         *_rows(kind, (state,), E.BANK_FAULT, state, g.answers_command, purpose=Purpose.RELEASE),
         *_stays(kind, (state,), E.FEEDBACK_OVERDUE),
-        *_rows(kind, (state,), E.CONTROL_ABSENT, gone, g.control_gone),
+        *_rows(kind, (state,), E.CONTROL_ABSENT, gone, g.control_gone, g.was_in_force),
     ]
 
 
@@ -114,7 +114,7 @@ def _changes(kind: K, in_force: tuple[S, ...], *extension_guards: g.Guard) -> li
         *_rows(kind, (S.EXTENDING,), E.BANK_FAULT, S.EXTENDING, g.answers_command, purpose=Purpose.EXTEND),
         *_going(kind, S.LIFTING, S.LIFTED, S.EXPIRED, S.LIFT_FAILED),
         *_rows(kind, (S.LIFT_FAILED,), E.RETRY, S.LIFTING, purpose=Purpose.RELEASE),
-        *_rows(kind, (S.LIFT_FAILED,), E.CONTROL_ABSENT, S.LIFTED, g.control_gone),
+        *_rows(kind, (S.LIFT_FAILED,), E.CONTROL_ABSENT, S.LIFTED, g.control_gone, g.was_in_force),
     ]  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def _protective() -> list[Transition]:
         *_rows(kind, (S.RELEASE_FAILED,), E.RETRY, None, purpose=Purpose.RELEASE),
         Transition(
             kind=kind, source=S.RELEASE_FAILED, event=E.CONTROL_ABSENT,
-            target=None, as_before=True, guards=(g.control_gone,),
+            target=None, as_before=True, guards=(g.control_gone, g.was_in_force),
         ),
     ]  # fmt: skip
 

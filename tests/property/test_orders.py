@@ -197,6 +197,11 @@ class Life(RuleBasedStateMachine):
             assert OrderEvent.CONVERT in self.happened
 
     @invariant()
+    def what_never_took_effect_is_lifted_only_by_the_banks_answer(self) -> None:
+        if self.order.state is OrderState.LIFTED and not self.order.stop_point_us:
+            assert self.order.result == "0000"
+
+    @invariant()
     def a_request_that_waits_can_be_refused(self) -> None:
         if self.order.request is not None and self.order.state not in terminal_states(self.order.kind):
             assert (self.order.kind, self.order.state, OrderEvent.REJECT_REQUEST) in ROWS

@@ -320,6 +320,16 @@ class TestFreeze:
         queued = answered(approved(K.FREEZE), start_us=0, executed_fen=0, prior_freeze_fen=7)
         assert answered(queued, start_us=T0 + 9).state is S.EFFECTIVE_LIMITED
 
+    def test_a_queued_freeze_is_not_gone_because_no_bank_lists_it(self) -> None:
+        queued = answered(approved(K.FREEZE), start_us=0, executed_fen=0, prior_freeze_fen=7)
+        asked = step(queued, E.REQUEST_LIFT, act(CYD, reason="unrelated"))
+        lifting = step(asked, E.APPROVE_LIFT, act(BOB))
+        failed = answered(lifting, "0400")
+        for subject in (lifting, failed):
+            with pytest.raises(GuardFailed, match="queue"):
+                step(subject, E.CONTROL_ABSENT, act(BANK, control_gone=True))
+        assert answered(step(failed, E.RETRY, act())).state is S.LIFTED
+
     def test_the_lift_of_a_queued_freeze_can_be_refused(self) -> None:
         queued = answered(approved(K.FREEZE), start_us=0, executed_fen=0, prior_freeze_fen=7)
         asked = step(queued, E.REQUEST_LIFT, act(CYD, reason="unrelated"))
