@@ -15,7 +15,7 @@ from api.service.desk import Desk
 from api.service.transactions import Transactor
 from api.store import orders, outbox
 from api.store.database import StoreAway
-from models.control.deadlines import DueKind, next_due
+from models.control.deadlines import Due, DueKind, next_due
 from models.control.feedback import event_of
 from models.control.messages import AppliedControl, BankFeedback, ResultCode
 from models.control.records import MACHINE, Order, OrderError
@@ -66,11 +66,12 @@ class Timers:
         return len(due)
 
     async def _handle(self, order: Order) -> None:
-        due = next_due(order, self._transactor.rules.clocks, self._transactor.clock.now_us())
+        now_us = self._transactor.clock.now_us()
+        due = next_due(order, self._transactor.rules.clocks, now_us)
         try:
             async with self._slots:
-                if due is None:
-                    await self._wait_again(order)
+                if due is None or not due.has_struck(now_us):
+                    await self._wind(order, due)
                 else:
                     await self._handlers[due.kind](order)
         except NoAnswer as error:
@@ -81,25 +82,34 @@ class Timers:
             await self._wait_again(order)
 
     async def _change(self, order: Order, event: OrderEvent, *, control_gone: bool = False, reason: str = "") -> None:
-        await self._transactor.run(
-            lambda desk: desk.change(order.order_id, event, MACHINE, control_gone=control_gone, reason=reason)
-        )
+        """Let a clock strike for the order it was wound for; raise `StaleOrder` if somebody was faster."""
+
+        def strike(desk: Desk) -> None:
+            known = orders.get(desk.connection, order.order_id, lock=True)
+            if known is None or known.version != order.version:
+                raise orders.StaleOrder(order.order_id)
+            desk.change(order.order_id, event, MACHINE, control_gone=control_gone, reason=reason)
+
+        await self._transactor.run(strike)
 
     async def _wait_again(self, order: Order) -> None:
         """Look at the order again after the reconciliation interval."""
         clocks, now_us = self._transactor.rules.clocks, self._transactor.clock.now_us()
         due = next_due(order, clocks, now_us)
-        later = None if due is None else type(due)(max(due.at_us, now_us + clocks.reconcile_us), due.kind)
-        await self._transactor.database.write(lambda connection: orders.set_due(connection, order.order_id, later))
+        await self._wind(order, due and Due(max(due.at_us, now_us + clocks.reconcile_us), due.kind))
+
+    async def _wind(self, order: Order, due: Due | None) -> None:
+        """Set the clock of an order; whoever has changed it meanwhile has set it already."""
+        await self._transactor.database.write(lambda connection: orders.set_due(connection, order, due))
 
     async def _feedback_overdue(self, order: Order) -> None:
-        log.error("ALARM: no feedback in time", order_id=order.order_id, bank=order.bank, kind=order.kind)
         await self._change(order, OrderEvent.FEEDBACK_OVERDUE)
+        log.error("ALARM: no feedback in time", order_id=order.order_id, bank=order.bank, kind=order.kind)
 
     async def _remind(self, order: Order) -> None:
         left_us = order.expire_us - self._transactor.clock.now_us()
-        log.warning("order needs a person", order_id=order.order_id, kind=order.kind, left_h=round(left_us / 3.6e9, 1))
         await self._change(order, OrderEvent.REMIND)
+        log.warning("order needs a person", order_id=order.order_id, kind=order.kind, left_h=round(left_us / 3.6e9, 1))
 
     async def _expire(self, order: Order) -> None:
         """A protective stop is released by command; a police control lapses by law, which the bank must confirm."""
@@ -126,8 +136,8 @@ class Timers:
             await self._wait_again(order)
 
     async def _paper_overdue(self, order: Order) -> None:
-        log.error("ALARM: the paper of a bank-first stop is overdue", order_id=order.order_id, bank=order.bank)
         await self._change(order, OrderEvent.PAPER_OVERDUE)
+        log.error("ALARM: the paper of a bank-first stop is overdue", order_id=order.order_id, bank=order.bank)
 
     async def _reconcile(self, order: Order) -> None:
         """Ask the bank what became of an order that is unclear; the dispatcher does it while the command is open."""
@@ -143,12 +153,7 @@ class Timers:
                 await self._note_absence(order)
                 return
         await self._transactor.run(lambda desk: _answer_if_clear(desk, order, feedback))
-        await self._wait_again_if_unchanged(order)
-
-    async def _wait_again_if_unchanged(self, order: Order) -> None:
-        now = await self._transactor.database.read(lambda connection: orders.get(connection, order.order_id))
-        if now is not None and now.version == order.version:
-            await self._wait_again(order)
+        await self._wait_again(order)
 
     async def _control(self, order: Order) -> AppliedControl | None:
         """Return the order's control as the bank reports it, or ``None`` if it reports none; raise `NoAnswer`."""

@@ -72,9 +72,10 @@ def _values(order: Order, due: Due | None) -> dict[str, Any]:
     }
 
 
-def set_due(connection: Connection, order_id: str, due: Due | None) -> None:
-    """Move an order's clock without changing the order."""
-    connection.execute(update(orders).where(orders.c.order_id == order_id).values(due_us=due.at_us if due else 0))
+def set_due(connection: Connection, order: Order, due: Due | None) -> bool:
+    """Move the clock of an order without changing it; return whether it was still this version of it."""
+    same = (orders.c.order_id == order.order_id, orders.c.version == order.version)
+    return connection.execute(update(orders).where(*same).values(due_us=due.at_us if due else 0)).rowcount == 1
 
 
 def due(connection: Connection, now_us: int, limit: int) -> list[Order]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -27,11 +28,19 @@ class DueKind(StrEnum):
     PAPER = "paper"
 
 
+FROM_NOW: Final = frozenset({DueKind.RECONCILE, DueKind.RETRY})
+"""Clocks that run from when they are wound; the others strike when the order says."""
+
+
 class Due(msgspec.Struct, frozen=True, order=True):
     """A clock that strikes at ``at_us``."""
 
     at_us: int
     kind: DueKind
+
+    def has_struck(self, now_us: int) -> bool:
+        """Whether an order that was found due is due for this; asked of `next_due` at ``now_us``."""
+        return self.kind in FROM_NOW or self.at_us <= now_us
 
 
 class Clocks(msgspec.Struct, frozen=True, kw_only=True):

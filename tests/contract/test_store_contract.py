@@ -145,8 +145,17 @@ class TestOrders:
             await database.write(lambda c, each=each, due=due: orders.insert(c, each, due))
         found = await database.read(lambda c: orders.due(c, 25, 9))
         assert [each.order_id[-1] for each in found] == ["1", "2"]
-        await database.write(lambda c: orders.set_due(c, found[0].order_id, None))
+        assert await database.write(lambda c: orders.set_due(c, found[0], None))
         assert len(await database.read(lambda c: orders.due(c, 25, 9))) == 1
+
+    async def test_a_clock_is_not_moved_by_whoever_knows_an_earlier_version(self, database: Database) -> None:
+        await database.write(lambda c: orders.insert(c, order(), Due(10, DueKind.FEEDBACK)))
+        silent = step(order(), OrderEvent.FEEDBACK_OVERDUE, act())
+        await database.write(lambda c: orders.save(c, silent, Due(20, DueKind.RECONCILE)))
+        assert not await database.write(lambda c: orders.set_due(c, order(), Due(15, DueKind.RECONCILE)))
+        assert await database.read(lambda c: orders.due(c, 19, 9)) == []
+        assert await database.write(lambda c: orders.set_due(c, silent, Due(15, DueKind.RECONCILE)))
+        assert await database.read(lambda c: orders.due(c, 15, 9)) == [silent]
 
     async def test_earlier_stops_count_those_that_took_effect_and_their_extensions(self, database: Database) -> None:
         def stop(number: int, **changes: object) -> Order:

@@ -63,6 +63,15 @@ def test_release_waits_for_the_bank_then_is_reconciled_then_retried() -> None:
     assert next_due(failed, CLOCKS, T0) == Due(T0 + 5 * MINUTE, DueKind.RETRY)
 
 
+@pytest.mark.parametrize(
+    ("kind", "early"),
+    [(kind, kind in (DueKind.RECONCILE, DueKind.RETRY)) for kind in DueKind],
+)
+def test_a_clock_of_the_order_has_not_struck_before_its_time(kind: DueKind, early: bool) -> None:
+    assert Due(T0, kind).has_struck(T0)
+    assert Due(T0 + 1, kind).has_struck(T0) is early
+
+
 def test_bank_first_stop_waits_for_its_paper() -> None:
     first = effective(state=OrderState.BANK_FIRST_EFFECTIVE)
     assert next_due(first, CLOCKS, T0) == Due(T0 + 24 * HOUR, DueKind.PAPER)
