@@ -45,7 +45,7 @@ async def post_verdict(request: Request, body: VerdictBody, caller: Caller) -> R
 
     def work(desk: Desk) -> bool:
         assessment = load_assessment(desk, body.transfer_id)
-        return label(desk, assessment, body.label, body.source, caller.actor, at_us=now_us)
+        return label(desk, assessment, body.label, body.source, caller.actor, at_us=now_us, note=body.note)
 
     new = await transact(request, work)
     return reply({"transfer_id": body.transfer_id, "label": body.label, "duplicate": not new}, 202)

@@ -173,7 +173,16 @@ def _verdict(desk: Desk, assessment: Assessment, verdict: VerdictLabel, source: 
     )
 
 
-def label(desk: Desk, assessment: Assessment, verdict: VerdictLabel, source: str, actor: Actor, *, at_us: int) -> bool:
+def label(
+    desk: Desk,
+    assessment: Assessment,
+    verdict: VerdictLabel,
+    source: str,
+    actor: Actor,
+    *,
+    at_us: int,
+    note: str = "",
+) -> bool:
     """Record a verdict with the features as scored, for topic and audit; return whether it said something new.
 
     Raises `GuardFailed` if its source is a sample and the transfer was not drawn.
@@ -193,7 +202,8 @@ def label(desk: Desk, assessment: Assessment, verdict: VerdictLabel, source: str
         desk.publish(Topic.VERDICTS, transfer.transfer_id, record)
     for account in (transfer.payer, transfer.payee):
         desk.publish_control(account)
-    desk.note("verdict", transfer.transfer_id, actor, {"label": verdict, "source": source})
+    told = {"label": verdict, "source": source} | ({"note": note} if note else {})
+    desk.note("verdict", transfer.transfer_id, actor, told)
     clears = verdict is VerdictLabel.HONEST and not cleared
     held = orders.of_transfer(desk.connection, transfer.transfer_id) if clears else []
     stopped = [order for order in held if order.kind is OrderKind.PROTECTIVE_STOP and order.stop_point_us]
