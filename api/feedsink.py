@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from api.producer import BrokerAway, Record, TopicProducer
 from api.service.desk import Desk
-from api.service.reports import take_verdict
+from api.service.reports import place_verdicts, take_verdict
 from api.service.transactions import Transactor
 from api.service.triage import NOT_STOPPED, Taken, triage
 from api.store import samples, snapshots, transfers
@@ -137,6 +137,7 @@ class FeedSink:
         def work(desk: Desk) -> list[Verdict]:
             desk.effects.tally.transfers += len(rows)
             transfers.record_assessments(desk.connection, rows, desk.wall_us)
+            place_verdicts(desk, [row.assessment for row in rows])
             drawn = [row.assessment.transfer.transfer_id for row in rows if self._lot.draws(row.assessment)]
             samples.keep(desk.connection, drawn, rate=self._lot.rate, wall_us=desk.wall_us)
             for each in panels:

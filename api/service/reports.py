@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -156,6 +157,19 @@ def take_verdict(desk: Desk, verdict: Verdict) -> bool:
         restated = _verdict(desk, assessment, label_known, counts.source, at_us=counts.decided_us)
         desk.publish(Topic.VERDICTS, verdict.transfer_id, restated)
     return True
+
+
+def place_verdicts(desk: Desk, assessments: Sequence[Assessment]) -> None:
+    """Count the verdicts that came before these assessments, which name the accounts they are about."""
+    named = {each.transfer.transfer_id: each.transfer for each in assessments}
+    waiting = verdicts.unplaced(desk.connection, list(named))
+    if not waiting:
+        return
+    desk.exclude_others()
+    for transfer_id in sorted(waiting):
+        verdicts.place(desk.connection, named[transfer_id])
+    for account in sorted({account for each in waiting for account in (named[each].payer, named[each].payee)}):
+        desk.publish_control(account)
 
 
 def _verdict(desk: Desk, assessment: Assessment, verdict: VerdictLabel, source: str, *, at_us: int) -> Verdict:

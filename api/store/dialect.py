@@ -1,12 +1,15 @@
-"""The two statements that SQLite and PostgreSQL spell alike and SQLAlchemy does not."""
+"""The two statements that SQLite and PostgreSQL spell alike and SQLAlchemy does not, and how long one may be."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
+
+CHUNK: Final = 500
+"""Rows per statement; SQLite takes at most 32,766 parameters."""
 
 
 def insert_if_new(dialect: Connection | str, table: Table) -> Any:

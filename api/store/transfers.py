@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, bindparam, func, select, update
 
-from api.store.dialect import insert_if_new
+from api.store.dialect import CHUNK, insert_if_new
 from api.store.tables import accepted, assessments
 from models.control.policy import Action, Why
 from models.risk.assessment import Assessment
-
-CHUNK: Final = 500
-"""Rows per statement; SQLite takes at most 32,766 parameters."""
 
 
 class Standing(StrEnum):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, case, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, case, func, select, update
 
-from api.store.dialect import insert_if_new, insert_or_replace
+from api.store.dialect import CHUNK, insert_if_new, insert_or_replace
 from api.store.tables import assessments, reports, verdicts
-from models.money.types import AccountId
+from models.money.types import AccountId, Transfer
 from models.wire import SOURCE_RANK, Verdict, VerdictLabel
 
 
@@ -32,6 +33,24 @@ def record_verdict(connection: Connection, verdict: Verdict, decided_by: str) ->
     }
     connection.execute(insert_or_replace(connection, verdicts, values))
     return True
+
+
+def unplaced(connection: Connection, transfer_ids: Sequence[str]) -> set[str]:
+    """Return which of these transfers a verdict calls a fraud that came before their assessment."""
+    found: set[str] = set()
+    for start in range(0, len(transfer_ids), CHUNK):
+        statement = select(verdicts.c.transfer_id, verdicts.c.label, verdicts.c.payer).where(
+            verdicts.c.transfer_id.in_(transfer_ids[start : start + CHUNK])
+        )
+        rows = connection.execute(statement)
+        found.update(row.transfer_id for row in rows if row.label == VerdictLabel.FRAUD and not row.payer)
+    return found
+
+
+def place(connection: Connection, transfer: Transfer) -> None:
+    """Give the verdicts on a transfer the accounts that it names."""
+    parties = {"payer": transfer.payer, "payee": transfer.payee}
+    connection.execute(update(verdicts).where(verdicts.c.transfer_id == transfer.transfer_id).values(**parties))
 
 
 def proven(connection: Connection, account: AccountId) -> tuple[int, int]:

@@ -60,6 +60,24 @@ async def test_proven_fraud_by_account(database: Database) -> None:
     assert await proven("icbc/A") == (0, 0)
 
 
+async def test_a_verdict_that_came_before_its_assessment_counts_once_the_accounts_are_known(database: Database) -> None:
+    early = [transfer(payer_account=f"P{n}", payee_account="MULE") for n in range(3)]
+    labels = (VerdictLabel.FRAUD, VerdictLabel.FRAUD, VerdictLabel.HONEST)
+    for subject, label in zip(early, labels, strict=True):
+        for source in ("bank", "victim_report"):
+            verdict = Verdict(
+                transfer_id=subject.transfer_id, label=label, source=source, decided_us=1, features=(), feature_set="f"
+            )
+            await database.write(lambda c, verdict=verdict: verdicts.record_verdict(c, verdict, "topic"))
+    assert await database.read(lambda c: verdicts.proven(c, early[0].payee)) == (0, 0)
+    ids = [f"other-{n}" for n in range(1_200)] + [each.transfer_id for each in early]
+    assert await database.read(lambda c: verdicts.unplaced(c, ids)) == {each.transfer_id for each in early[:2]}
+    await database.write(lambda c: verdicts.place(c, early[0]))
+    assert await database.read(lambda c: verdicts.unplaced(c, ids)) == {early[1].transfer_id}
+    assert await database.read(lambda c: verdicts.proven(c, early[0].payee)) == (0, 1)
+    assert await database.read(lambda c: verdicts.proven(c, early[0].payer)) == (1, 0)
+
+
 @pytest.mark.parametrize("said", list(itertools.permutations(("bank", "victim_report", "sample", "analyst"))))
 async def test_the_verdict_of_the_highest_source_counts(database: Database, said: tuple[str, ...]) -> None:
     for place, source in enumerate(said):

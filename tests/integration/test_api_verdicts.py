@@ -9,8 +9,9 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from api.store import audit, transfers
+from api.store import audit, transfers, verdicts
 from models.risk.assessment import Assessment, Band
+from models.wire import ControlEntry, Topic, Verdict, VerdictLabel, decode_control
 from stream.broker import EmbeddedBroker
 from tests.apikit import Api, FakeBank, assessed, running, settings_for, transfer, until
 
@@ -42,3 +43,24 @@ async def test_the_note_of_a_verdict_is_kept_in_the_audit_trail(api: Api, note: 
     detail: Any = msgspec.json.decode(entry.detail)
     assert (entry.actor, entry.action) == ("ann", "verdict")
     assert detail == {"label": "honest", "source": "analyst"} | ({"note": note} if note else {})
+
+
+async def test_a_verdict_that_came_before_its_assessment_is_counted_on_the_accounts(api: Api) -> None:
+    subject = transfer(payer_account="EARLY-PAYER", payee_account="EARLY-PAYEE")
+    transfer_id = subject.transfer_id
+    verdict = Verdict(
+        transfer_id=transfer_id, label=VerdictLabel.FRAUD, source="bank", decided_us=1, features=(), feature_set="f1"
+    )
+    api.topics.put(Topic.VERDICTS, transfer_id, verdict)
+    await until(lambda: api.runtime.database.read(lambda c: verdicts.of_transfer(c, transfer_id)))
+    await stored(api, assessed(subject, Band.ALLOW))
+
+    def ours(found: list[Any]) -> dict[str, ControlEntry]:
+        entries = [decode_control(each.value()) for each in found]
+        return {entry.account: entry for entry in entries if entry.account in (subject.payer, subject.payee)}
+
+    told = ours(await api.topics.collect(Topic.CONTROLS, lambda found: len(ours(found)) == 2))
+    assert {account: (entry.proven_paid, entry.proven_received) for account, entry in told.items()} == {
+        subject.payer: (1, 0),
+        subject.payee: (0, 1),
+    }
