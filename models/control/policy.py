@@ -132,13 +132,19 @@ def standing_from(orders: Iterable[Order], level: ListLevel) -> Standing:
     """Return the standing of an account from all its orders and its list level."""
     known = tuple(orders)
     stops = [order for order in known if order.kind is OrderKind.PROTECTIVE_STOP]
-    released = (OrderState.RELEASED, OrderState.RELEASING)
+    released = [order for order in stops if _is_released(order)]
     return Standing(
         level=level,
         open_orders=tuple(order for order in known if order.state not in terminal_states(order.kind)),
-        released_us=max((order.state_since_us for order in stops if order.state in released), default=0),
+        released_us=max((order.state_since_us for order in released), default=0),
         exempted_us=max((o.state_since_us for o in stops if o.result == ResultCode.WHITE_LISTED), default=0),
     )
+
+
+def _is_released(stop: Order) -> bool:
+    """Return whether a person has released a stop, whatever its bank made of that."""
+    failed = stop.state is OrderState.RELEASE_FAILED and stop.came_from is OrderState.RELEASING
+    return failed or stop.state in (OrderState.RELEASED, OrderState.RELEASING)
 
 
 def doubted_until_us(orders: Iterable[Order]) -> int:

@@ -200,6 +200,17 @@ def test_standing_is_read_from_the_orders_of_the_account() -> None:
 
 
 @pytest.mark.parametrize(
+    ("came_from", "released_us"),
+    [(OrderState.RELEASING, T0 + 7), (OrderState.EXPIRING, 0), (OrderState.CONVERTING, 0), (None, 0)],
+)
+def test_an_account_rests_too_while_the_release_by_a_person_fails(
+    came_from: OrderState | None, released_us: int
+) -> None:
+    failed = applied(state=OrderState.RELEASE_FAILED, state_since_us=T0 + 7, came_from=came_from)
+    assert standing_from([failed], ListLevel.NONE).released_us == released_us
+
+
+@pytest.mark.parametrize(
     ("amount", "executed", "drafted"),
     [(500, 500, 500), (500, 200, 200), (500, 900, 500), (500, 0, 500), (0, 0, 500_000)],
 )
