@@ -167,11 +167,12 @@ class Desk:
     def exclude_others(self) -> None:
         """Wait until no other replica is between this call and its commit; then none is until this one commits.
 
-        A topic keeps the last record of a key. So whoever makes one reads what it says only after this call: else
-        the record that is written last lacks what another replica says.
+        What is read after it still holds at the commit, as far as it is changed at a desk. And a topic keeps the last
+        record of a key: whoever makes one reads what it says only after this call, else the record that is written
+        last lacks what another replica says.
         """
         if not self._alone:
-            audit.lock(self.connection)
+            audit.exclude_others(self.connection)
             self._alone = True
 
     def publish(self, topic: Topic, key: str, record: msgspec.Struct) -> None:

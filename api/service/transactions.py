@@ -23,6 +23,10 @@ class Transactor:
     """Commits first, then acts: commands leave, and metrics and the brake's counts move, only for what is written.
 
     The brake counts before the next transaction begins, in the thread that checks it.
+
+    Whatever changes an order is alone at the desk from its first look on, among replicas too: what it has read of
+    orders still holds when it acts on it, and nobody who waits for it has locked what it comes to. Bulk changes none,
+    and a stop of another replica need not wait for it.
     """
 
     def __init__(self, database: Database, rules: DeskRules, clock: Clock, brake: Brake) -> None:
@@ -57,6 +61,8 @@ class Transactor:
     def _submit(self, work: Callable[[Desk], T], priority: Priority) -> Future[tuple[T, Effects]]:
         def transaction(connection: Connection) -> tuple[T, Effects]:
             desk = Desk(connection, self.rules, now_us=self.clock.now_us(), wall_us=wall_us())
+            if priority is not Priority.BULK:
+                desk.exclude_others()
             return work(desk), desk.effects
 
         return self.database.submit(transaction, priority, committed=self._count)

@@ -14,7 +14,13 @@ from models.control.audit import GENESIS, AuditEntry, ChainReport, next_entry, v
 PAGE: Final = 5_000
 
 
-def lock(connection: Connection) -> Row[Any]:
+def exclude_others(connection: Connection) -> None:
+    """Hold the head until the transaction ends, once no other replica does; on SQLite a writer is alone anyway."""
+    if connection.dialect.name != "sqlite":
+        _lock(connection)
+
+
+def _lock(connection: Connection) -> Row[Any]:
     """Return the head, locked until the transaction ends: whoever holds it is the only replica that appends."""
     return connection.execute(select(audit_head).where(audit_head.c.id == 1).with_for_update()).one()
 
@@ -23,7 +29,7 @@ def append(
     connection: Connection, *, at_us: int, actor: str, action: str, subject: str, detail: dict[str, Any]
 ) -> AuditEntry:
     """Append one entry in the caller's transaction; the head is locked until it ends."""
-    head = lock(connection)
+    head = _lock(connection)
     entry = next_entry(
         head.seq,
         head.digest,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from api.service.desk import Desk
 from api.service.reports import label, take_verdict
 from api.store import lists, publications, transfers
-from api.store.database import Database, StoreAway
+from api.store.database import Database, Priority, StoreAway
 from api.store.transfers import AssessedRow
 from models.control.messages import ControlKind
 from models.money.types import LATEST_US, AccountId
@@ -104,7 +104,7 @@ async def test_what_two_replicas_learn_of_an_account_at_once_is_in_the_record_th
         def judge_while_the_other_lists_it(at: Desk) -> Any:
             assert take_verdict(at, verdict)
             with pytest.raises(StoreAway, match="lock"):
-                two.transactor.run_now(list_it)
+                two.transactor.run_now(list_it, Priority.BULK)
 
         await one.run(judge_while_the_other_lists_it)
         await two.run(list_it)
@@ -123,7 +123,10 @@ def wait_for_a_blocked_session(database: Database) -> None:
 async def take_at_once(
     one: Station, two: Station, first: Callable[[Desk], bool], second: Callable[[Desk], bool]
 ) -> list[bool]:
-    """Let a replica begin a transaction and go on with it once the other one's has to wait; return what both said."""
+    """Let a replica begin a transaction and go on with it once the other one's has to wait; return what both said.
+
+    Both are of the kind that is not alone from its beginning.
+    """
     begun = threading.Event()
 
     def begin(at: Desk) -> bool:
@@ -136,7 +139,8 @@ async def take_at_once(
         assert begun.wait(WAIT_S)
         return second(at)
 
-    return list(await asyncio.gather(one.run(begin), two.run(follow)))
+    both = one.transactor.run(begin, Priority.BULK), two.transactor.run(follow, Priority.BULK)
+    return list(await asyncio.gather(*both))
 
 
 async def labels_for_the_topic(desk: Station) -> list[str]:
@@ -185,6 +189,6 @@ async def test_the_numbers_of_records_are_in_the_order_of_commits(url: str) -> N
         def tell_while_the_other_tells(at: Desk) -> None:
             tell(at)
             with pytest.raises(StoreAway, match="lock"):
-                two.transactor.run_now(tell)
+                two.transactor.run_now(tell, Priority.BULK)
 
         await one.run(tell_while_the_other_tells)
