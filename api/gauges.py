@@ -1,4 +1,4 @@
-"""Refreshes the gauges that are read from the database, checks the audit chain, and shares the brake's state."""
+"""Refreshes the gauges that are read from the database, and checks the audit chain."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from sqlalchemy import Connection
 from api.guarded import CALLS
 from api.service.transactions import Transactor
 from api.store import audit, orders, outbox, publications
-from api.store import brake as brake_store
 from api.store.database import Database, StoreAway
 from models.control.audit import GENESIS
-from models.control.brake import Brake, Cap
+from models.control.brake import Cap
 from models.control.policy import Action, Why
 from models.control.records import HOUR_US
 from models.control.states import IN_FORCE, OrderKind, OrderState
@@ -39,10 +38,9 @@ def waiting_states(kind: OrderKind) -> list[OrderState]:
 class Gauges:
     """One task that looks every two seconds."""
 
-    def __init__(self, database: Database, transactor: Transactor, brake: Brake, banks: Collection[str]) -> None:
+    def __init__(self, database: Database, transactor: Transactor, banks: Collection[str]) -> None:
         self._database = database
         self._transactor = transactor
-        self._brake = brake
         self._banks = sorted(banks)
         self._checked = (0, GENESIS)
         self._shown: set[tuple[str, str, str]] = set()
@@ -84,10 +82,6 @@ class Gauges:
         self._outbox(connection)
         self._unpublished(connection)
         self._audit(connection)
-        trips = {trip.scope: trip for trip in brake_store.trips(connection)}
-        if trips.keys() != self._brake.trips.keys():
-            self._brake.trips = trips
-        metrics.BRAKE_TRIPPED.set(1 if trips else 0)
 
     def _orders(self, connection: Connection) -> None:
         now_us = self._transactor.clock.now_us()

@@ -27,6 +27,7 @@ from api.service.desk import DeskRules, Effects
 from api.service.observe import observe
 from api.service.transactions import Transactor
 from api.settings import SECOND_US, ApiSettings
+from api.sharing import BrakeSharing
 from api.store import brake as brake_store
 from api.store.database import Database, StoreAway
 from api.store.migrate import upgrade
@@ -87,7 +88,8 @@ class Runtime:
         turn = turn_of(self.database, settings.instance, settings.confirm_timeout_s)
         self.relay = Relay(self.database, self.producer, turn)
         self.timers = Timers(self.gateway, self.transactor, every_s=settings.timer_ms / 1000)
-        self.gauges = Gauges(self.database, self.transactor, self.brake, self.banks)
+        self.gauges = Gauges(self.database, self.transactor, self.banks)
+        self.sharing = BrakeSharing(self.database, self.brake)
         self.feed: Feed | None = None
         self.exit_code = 0
         self.on_failure: Callable[[], None] = lambda: None
@@ -131,6 +133,7 @@ class Runtime:
             ("relay", self.relay.run()),
             ("timers", self.timers.run()),
             ("gauges", self.gauges.run()),
+            ("brake", self.sharing.run()),
             ("broker", self._watch_broker()),
         ):
             self._watch(name, work)

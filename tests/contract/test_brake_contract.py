@@ -1,15 +1,26 @@
-"""The brake in the store, on both databases: what stands, what was counted, and who re-armed it."""
+"""The brake in the store, on both databases: what stands, what was counted, who re-armed it, and who hears of it."""
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from sqlalchemy import Connection
 
+from api.service import braking
+from api.sharing import BrakeSharing
 from api.store import audit, brake, orders, outbox
 from api.store.database import Database
 from models.control.brake import Cap, Stop, Trip
 from models.control.commands import command_of
+from models.control.records import Actor
 from models.risk.assessment import Reason
+from telemetry.clock import ManualClock
+from tests.apikit import FakeBank
 from tests.controlkit import T0, order
+from tests.deskkit import Station
+
+OPS = Actor("ops")
 
 
 async def test_trips(database: Database) -> None:
@@ -44,3 +55,19 @@ async def test_stops_of_an_instance_since_a_moment_and_who_rearmed_what_and_when
     assert found == [Stop(T0 + 2, "ccb", "none"), Stop(T0 + 3, "ccb", "3006")]
     assert await database.read(lambda c: brake.rearmed_us(c, {"all", "bank:ccb"})) == {"all": 7}
     assert await database.read(lambda c: brake.rearmed_us(c, set())) == {}
+
+
+@pytest.mark.parametrize("stood", [False, True])
+async def test_a_trip_or_a_rearming_between_the_beginning_and_the_end_of_a_look_stands(
+    database: Database, stood: bool
+) -> None:
+    desk = Station(database, FakeBank(), ManualClock(T0))
+    act = braking.rearm if stood else braking.trip
+    if stood:
+        await desk.run(lambda at: braking.trip(at, "all", "looks wrong", OPS))
+    looking = asyncio.create_task(BrakeSharing(database, desk.brake).look())
+    await asyncio.sleep(0)
+    # The loop stands still until this is committed, right behind what the look reads.
+    desk.transactor.run_now(lambda at: act(at, "all", "looks wrong", OPS))
+    await looking
+    assert list(desk.brake.trips) == ([] if stood else ["all"])

@@ -72,7 +72,7 @@ async def test_the_age_of_what_waits_longest_is_told(
 ) -> None:
     monkeypatch.setattr("api.gauges.wall_us", lambda: 100_000_000)
     desk = Station(database, FakeBank(), ManualClock(T0))
-    gauges = Gauges(database, desk.transactor, desk.brake, ["ccb"])
+    gauges = Gauges(database, desk.transactor, ["ccb"])
     told = []
     for at_us in (30_000_000, 99_000_000):
         await commit(database, at_us, at_us=at_us)
