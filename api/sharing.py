@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
+from sqlalchemy import Connection
 
 from api.store import brake as brake_store
 from api.store.database import Database, Priority, StoreAway
-from models.control.brake import Brake, Trip
+from models.control.brake import EVERYTHING, Brake, Trip
 from telemetry import metrics
 
 log = structlog.get_logger(__name__)
 
 EVERY_S: Final = 2.0
+
+
+class _Told(NamedTuple):
+    standing: tuple[Trip, ...]
+    everything_us: int = 0
+    """When all scopes were last re-armed, if any was; UTC microseconds of the world."""
 
 
 class BrakeSharing:
@@ -39,8 +46,14 @@ class BrakeSharing:
         Both in the writer's thread, which trips and re-arms for this process: what it does comes before the reading
         or after both, never between, where it would be undone.
         """
-        await asyncio.wrap_future(self._database.submit(brake_store.trips, Priority.STOP, committed=self._heed))
+        await asyncio.wrap_future(self._database.submit(self._read, Priority.STOP, committed=self._heed))
 
-    def _heed(self, standing: tuple[Trip, ...]) -> None:
-        self._brake.trips = {trip.scope: trip for trip in standing}
-        metrics.BRAKE_TRIPPED.set(1 if standing else 0)
+    def _read(self, connection: Connection) -> _Told:
+        standing = brake_store.trips(connection)
+        if not self._brake.rearmed(standing):
+            return _Told(standing)
+        return _Told(standing, brake_store.rearmed_us(connection, [EVERYTHING]).get(EVERYTHING, 0))
+
+    def _heed(self, told: _Told) -> None:
+        self._brake.heed(told.standing, told.everything_us)
+        metrics.BRAKE_TRIPPED.set(1 if told.standing else 0)

@@ -19,7 +19,7 @@ async def healthz(request: Request) -> Response:
     """Return that the process works, what time it is in the world, and loudly whether the brake is tripped."""
     runtime = runtime_of(request)
     trips = runtime.brake.trips
-    state = {"status": "advise_only" if trips else "ok", "brake_tripped": [trip.scope for trip in trips.values()]}
+    state = {"status": "advise_only" if trips else "ok", "brake_tripped": list(trips)}
     return reply(state | world_time(runtime))
 
 

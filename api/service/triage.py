@@ -90,5 +90,6 @@ def _braked(desk: Desk, brake: Brake, assessment: Assessment, bank: str) -> bool
     if trip is None:
         return False
     desk.effects.withheld.append(trip.cap)
-    braking.record(desk, trip, MACHINE)
+    if trip.scope in desk.effects.tally.trips:  # one that stood before may have been re-armed elsewhere since
+        braking.record(desk, trip, MACHINE)
     return True

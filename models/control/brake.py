@@ -166,6 +166,22 @@ class Brake:
                 if stop.at_us > max(everything_us, rearmed_us.get(scope, 0)):
                     self._count(scope, stop.at_us, 1)
 
+    def heed(self, standing: Iterable[Trip], everything_us: int = 0) -> None:
+        """Go by the trips that stand where all processes keep them.
+
+        One that is gone from there, or there anew, was re-armed: its scope counts anew here too, and every scope if
+        ``all`` was re-armed since it tripped (``everything_us`` is when that was last; UTC microseconds of the world).
+        """
+        told = {trip.scope: trip for trip in standing}
+        for trip in self.rearmed(told.values()):
+            self.rearm(EVERYTHING if everything_us >= trip.at_us else trip.scope)
+        self.trips = told
+
+    def rearmed(self, standing: Iterable[Trip]) -> list[Trip]:
+        """Return the trips known here that are not among those that stand."""
+        found = set(standing)
+        return [trip for trip in self.trips.values() if trip not in found]
+
     def check(self, tally: Tally, bank: str, rule: str) -> Trip | None:
         """Return why a transaction must withhold one more stop, or ``None``. A cap reached now trips its scope.
 

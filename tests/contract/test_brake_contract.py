@@ -13,12 +13,13 @@ from api.store import audit, brake, orders, outbox
 from api.store.database import Database
 from models.control.brake import Cap, Stop, Trip
 from models.control.commands import command_of
+from models.control.policy import Why
 from models.control.records import Actor
 from models.risk.assessment import Reason
 from telemetry.clock import ManualClock
-from tests.apikit import FakeBank
+from tests.apikit import FakeBank, assessed, transfer
 from tests.controlkit import T0, order
-from tests.deskkit import Station
+from tests.deskkit import Station, station
 
 OPS = Actor("ops")
 
@@ -71,3 +72,33 @@ async def test_a_trip_or_a_rearming_between_the_beginning_and_the_end_of_a_look_
     desk.transactor.run_now(lambda at: act(at, "all", "looks wrong", OPS))
     await looking
     assert list(desk.brake.trips) == ([] if stood else ["all"])
+
+
+async def withheld(desk: Station) -> bool:
+    """Let a desk act on one more suspicious credit; return whether the brake kept it from a stop."""
+    (taken,) = await desk.triage(assessed(transfer()))
+    return taken.why is Why.BRAKE
+
+
+@pytest.mark.parametrize("scope", ["all", "rule:C01"])
+async def test_what_is_rearmed_at_one_replica_counts_anew_at_the_other(database: Database, scope: str) -> None:
+    one = Station(database, FakeBank(), ManualClock(T0))
+    async with station(database.url, dispatch=False, per_rule_minute=2) as two:
+        sharing = BrakeSharing(two.database, two.brake)
+        assert [await withheld(two) for _ in range(3)] == [False, False, True]
+        await sharing.look()
+        assert await withheld(two)
+        (cleared,) = await one.run(lambda at: braking.rearm(at, scope, "looked into", OPS))
+        assert cleared.scope == "rule:C01"
+        assert await withheld(two)
+        assert await database.read(brake.trips) == ()
+        await sharing.look()
+        assert [await withheld(two) for _ in range(3)] == [False, False, True]
+
+
+async def test_a_trip_at_one_replica_holds_at_the_other(database: Database) -> None:
+    one = Station(database, FakeBank(), ManualClock(T0))
+    async with station(database.url, dispatch=False) as two:
+        await one.run(lambda at: braking.trip(at, "bank:ccb", "looks wrong", OPS))
+        await BrakeSharing(two.database, two.brake).look()
+        assert await withheld(two)

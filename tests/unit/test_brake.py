@@ -95,6 +95,32 @@ def test_rearming_starts_the_counts_anew() -> None:
     assert brake.rearm("bank:zzz") == ()
 
 
+@pytest.mark.parametrize(("everything_us", "left"), [(0, [None, Cap.PER_MINUTE]), (1, [None, None])])
+def test_what_was_rearmed_elsewhere_counts_anew_here(everything_us: int, left: list[Cap | None]) -> None:
+    brake = Brake(LIMITS)
+    assert [stop(brake, 1, "a" if number < 4 else "b") for number in range(5)] == [None] * 3 + [Cap.PER_BANK, None]
+    brake.heed((), everything_us)
+    assert [stop(brake, 1, "a", str(number)) for number in range(2)] == left
+
+
+def test_a_scope_that_tripped_anew_elsewhere_counts_anew_once_it_is_rearmed() -> None:
+    brake, again = Brake(LIMITS), Trip(scope="bank:a", cap=Cap.PER_BANK, at_us=2, count=3)
+    for _ in range(4):
+        stop(brake, 1)
+    brake.heed((again,))
+    assert stop(brake, 2) is Cap.PER_BANK
+    brake.heed(())
+    assert stop(brake, 2) is None
+
+
+@given(st.sets(st.sampled_from(["all", "bank:a", "rule:r"])), st.sets(st.sampled_from(["all", "bank:a", "rule:r"])))
+def test_what_stands_is_what_is_told_to_stand(known: set[str], told: set[str]) -> None:
+    trips = {scope: Trip(scope=scope, cap=Cap.BY_HAND, at_us=1, count=0) for scope in ("all", "bank:a", "rule:r")}
+    brake = Brake(LIMITS, tuple(trips[scope] for scope in sorted(known)))
+    brake.heed(trips[scope] for scope in sorted(told))
+    assert brake.trips.keys() == told
+
+
 def test_spread_over_minutes_nothing_trips() -> None:
     brake = Brake(LIMITS)
     assert {stop(brake, minute * MINUTE_US) for minute in range(50)} == {None}
