@@ -87,8 +87,9 @@ class Ticket:
         return self._sealed and not self._left
 
     def _confirmed(self, error: KafkaError | None, record: Any) -> None:
+        if not self._sender.note_delivery(error, record):
+            return
         self._left -= 1
-        self._sender.note_delivery(error, record)
         self.offsets[record.partition()] = record.offset()
         if self._sealed and not self._left:
             self._done()
@@ -99,7 +100,9 @@ class Sender:
 
     A write is in doubt after ``confirm_timeout_s``, which is shorter than the
     group's session timeout: so a worker that was given up has nothing left that
-    could land over its successor's records. Topics are named without ``topic_prefix``.
+    could land over its successor's records. What is still queued behind such a write
+    is withdrawn before anything else: the successor takes an account's later record
+    for proof of the earlier ones. Topics are named without ``topic_prefix``.
     """
 
     def __init__(
@@ -157,11 +160,15 @@ class Sender:
         if self.unconfirmed > MAX_UNCONFIRMED:
             self._room.clear()
 
-    def note_delivery(self, error: KafkaError | None, record: Any) -> None:
-        """Count one confirmation; a refused write ends the worker."""
-        self.unconfirmed -= 1
+    def note_delivery(self, error: KafkaError | None, record: Any) -> bool:
+        """Return whether the broker has confirmed a record, and count it. One that failed ends the worker."""
         if error is not None:
-            self._end_over(error, f"a write to {record.topic()} failed")
+            if error.code() != KafkaError._PURGE_QUEUE:  # else we have withdrawn it
+                self.withdraw()
+                self._end_over(error, f"a write to {record.topic()} failed")
+            return False
+        self.unconfirmed -= 1
+        return True
 
     def _end_over(self, error: KafkaError, what: str) -> NoReturn:
         self._end(exit_code_of(error), f"{what}: {error.str()}")
@@ -184,11 +191,13 @@ class Sender:
         try:
             self._producer.poll(0)
         except KafkaException as error:
+            self.withdraw()
             self._end_over(error.args[0], "the producer failed")
         tickets = self._tickets
         while tickets and tickets[0].confirmed:
             tickets.popleft()
         if tickets and time.monotonic() - tickets[0].sent_s > self._timeout_s:
+            self.withdraw()
             self._end(ExitCode.UNCONFIRMED, f"a write was not confirmed within {self._timeout_s:g} s")
         if self.unconfirmed <= MAX_UNCONFIRMED:
             self._room.set()

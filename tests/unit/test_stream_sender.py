@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from models.wire import MAX_CONTENT_BYTES, MAX_LETTER_KEY_BYTES, MAX_MESSAGE_BYTES, dead_letter, encode
 from stream import sender as sender_module
 from stream.exitcodes import RESTART_CODES, ExitCode
-from stream.sender import Sender
+from stream.sender import Sender, Ticket
 
 NOWHERE = "127.0.0.1:9"
 
@@ -57,6 +57,9 @@ class Refusing:
     def poll(self, _timeout_s: float) -> int:
         raise KafkaException(self._error)
 
+    def purge(self, **_which: bool) -> None:
+        """Take back what is queued, which is nothing."""
+
 
 @pytest.mark.parametrize(("error", "code"), FATES)
 def test_a_refused_write_ends_the_worker_with_a_code_for_what_helps(
@@ -67,6 +70,34 @@ def test_a_refused_write_ends_the_worker_with_a_code_for_what_helps(
     assert code_of(lambda: sender.ticket(lambda: None).send("credits", b"k", b"v")) is code
     assert code_of(sender.collect) is code
     assert code_of(lambda: sender.note_delivery(error, SimpleNamespace(topic=lambda: "credits"))) is code
+
+
+def grow_old(_sender: Sender, ticket: Ticket) -> None:
+    ticket.sent_s -= 60.0
+
+
+def fail_another(sender: Sender, _ticket: Ticket) -> None:
+    sender.note_delivery(KafkaError(KafkaError._MSG_TIMED_OUT), SimpleNamespace(topic=lambda: "credits"))
+
+
+@pytest.mark.parametrize("fail", [grow_old, fail_another])
+def test_behind_a_write_that_failed_nothing_queued_leaves_and_none_of_it_counts_as_confirmed(
+    fail: Callable[[Sender, Ticket], None],
+) -> None:
+    done: list[bool] = []
+    sender = new_sender()
+    ticket = sender.ticket(lambda: done.append(True))
+    for value in (b"earlier", b"later"):
+        ticket.send("credits", b"k", value)
+    ticket.seal()
+
+    def work() -> None:
+        fail(sender, ticket)
+        sender.collect()
+
+    assert code_of(work) is ExitCode.UNCONFIRMED
+    assert not sender.settle(10.0)
+    assert (len(sender._producer), done) == (0, [])
 
 
 def test_librdkafka_refuses_what_is_too_large_and_the_worker_is_not_started_again() -> None:
