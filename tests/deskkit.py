@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from sqlalchemy import text
 
 from api.bank import Gateway
 from api.dispatcher import Dispatcher, Retry
@@ -19,7 +22,7 @@ from api.service.observe import observe
 from api.service.transactions import Transactor
 from api.service.triage import Taken, triage
 from api.store import orders
-from api.store.database import Database
+from api.store.database import Database, Priority
 from api.store.migrate import upgrade
 from api.timers import Timers
 from models.control.brake import Brake, BrakeLimits
@@ -28,8 +31,8 @@ from models.control.policy import PolicySettings
 from models.control.records import Order
 from models.risk.assessment import Assessment
 from telemetry.clock import ManualClock
-from tests.apikit import FakeBank, until
-from tests.controlkit import T0
+from tests.apikit import WAIT_S, FakeBank, until
+from tests.controlkit import ANN, T0
 
 T = TypeVar("T")
 
@@ -108,3 +111,34 @@ async def station(
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         database.stop()
+
+
+def wait_for_a_blocked_session(database: Database) -> None:
+    blocked = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    deadline_s = time.monotonic() + WAIT_S
+    while database.read_now(lambda c: c.execute(blocked).first()) is None:
+        assert time.monotonic() < deadline_s, "nobody waits"
+        time.sleep(0.01)
+
+
+async def take_at_once(
+    one: Station, two: Station, first: Callable[[Desk], bool], second: Callable[[Desk], bool]
+) -> list[bool]:
+    """Let a replica begin a transaction and go on with it once the other one's has to wait; return what both said.
+
+    Both are of the kind that is not alone from its beginning.
+    """
+    begun = threading.Event()
+
+    def begin(at: Desk) -> bool:
+        at.note("transfer.look", "t-1", ANN, {})
+        begun.set()
+        wait_for_a_blocked_session(one.database)
+        return first(at)
+
+    def follow(at: Desk) -> bool:
+        assert begun.wait(WAIT_S)
+        return second(at)
+
+    both = one.transactor.run(begin, Priority.BULK), two.transactor.run(follow, Priority.BULK)
+    return list(await asyncio.gather(*both))

@@ -204,8 +204,13 @@ class Desk:
     # --- the parts of a change
 
     def _act(self, order: Order, actor: Actor, **details: Any) -> Act:
-        stops = orders.earlier_stops(self.connection, order) if order.kind is OrderKind.STOP else 0
+        stops = self._earlier_stops(order) if order.kind is OrderKind.STOP else 0
         return Act(actor=actor, at_us=self.now_us, feedback_us=self.rules.feedback_us, earlier_stops=stops, **details)
+
+    def _earlier_stops(self, order: Order) -> int:
+        """Count the account's other stops while no other replica can approve one."""
+        self.exclude_others()
+        return orders.earlier_stops(self.connection, order)
 
     def _apply(self, order: Order, event: OrderEvent, act: Act) -> Order:
         after = step(order, event, act)

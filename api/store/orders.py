@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, func, select, tuple_, update
+from sqlalchemy import Connection, func, or_, select, tuple_, update
 
 from api.store.dialect import insert_if_new
 from api.store.tables import order_transfers, orders
 from models.control.deadlines import Due
 from models.control.records import Order
-from models.control.states import OrderKind
+from models.control.states import OrderKind, OrderState
 from models.control.table import terminal_states
 
 decode_order = msgspec.json.Decoder(Order).decode
@@ -100,15 +100,22 @@ def open_on_account(connection: Connection, bank: str, account: str) -> tuple[Or
 
 
 def earlier_stops(connection: Connection, order: Order) -> int:
-    """Return how many other stops ever took effect on the order's account, their extensions included."""
+    """Return how many other stops took or may take effect on the order's account, their extensions included.
+
+    One that the bank is asked for may take effect as well as one that did, and so may an extension.
+    """
     statement = select(orders.c.body).where(
         orders.c.bank == order.bank,
         orders.c.account == order.account,
         orders.c.kind == OrderKind.STOP.value,
-        orders.c.stop_point_us > 0,
+        or_(orders.c.stop_point_us > 0, orders.c.state.in_(_ASKED_FOR)),
         orders.c.order_id != order.order_id,
     )
-    return sum(1 + decode_order(body).extended for body in connection.execute(statement).scalars())
+    found = map(decode_order, connection.execute(statement).scalars())
+    return sum(1 + each.extended + (each.state is OrderState.EXTENDING) for each in found)
+
+
+_ASKED_FOR: Final = [state.value for state in (OrderState.APPROVED, OrderState.DISPATCHED, OrderState.UNCONFIRMED)]
 
 
 def of_transfer(connection: Connection, transfer_id: str) -> list[Order]:

@@ -77,7 +77,7 @@ def names_victim(order: Order, _act: Act) -> None:
 def under_two_stops(_order: Order, act: Act) -> None:
     """Fewer than two earlier stops."""
     few = act.earlier_stops < MAX_STOPS
-    _require(few, "too_many_stops", "the account was stopped twice already (the bank would answer 1304)")
+    _require(few, "too_many_stops", "the account was stopped twice, or is about to be (the bank would answer 1304)")
 
 
 def extension_left(order: Order, act: Act) -> None:

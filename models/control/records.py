@@ -140,8 +140,8 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     """Everything one event brings along.
 
     ``feedback_us`` is how long the bank may take to answer a command that the
-    event makes. ``earlier_stops`` counts stops that ever took effect on the account, this
-    order's own left out. ``control_gone`` says that the bank was asked and no
+    event makes. ``earlier_stops`` counts stops that took or may yet take effect on the account,
+    this order's own left out. ``control_gone`` says that the bank was asked and no
     longer reports the control.
     """
 

@@ -166,6 +166,23 @@ class TestOrders:
         assert await database.read(lambda c: orders.earlier_stops(c, stop(9))) == 2
         assert await database.read(lambda c: orders.earlier_stops(c, stop(1))) == 0
 
+    @pytest.mark.parametrize(
+        ("state", "counts"),
+        [
+            (OrderState.DRAFT, 0), (OrderState.SUBMITTED, 0), (OrderState.REJECTED, 0), (OrderState.REFUSED, 0),
+            (OrderState.APPROVED, 1), (OrderState.DISPATCHED, 1), (OrderState.UNCONFIRMED, 1),
+            (OrderState.EFFECTIVE, 1), (OrderState.EXTENDING, 2), (OrderState.LIFTED, 1),
+        ],
+    )  # fmt: skip
+    async def test_a_stop_that_may_yet_take_effect_counts_and_so_does_an_extension(
+        self, database: Database, state: OrderState, counts: int
+    ) -> None:
+        in_force = state in (OrderState.EFFECTIVE, OrderState.EXTENDING, OrderState.LIFTED)
+        each = order(OrderKind.STOP, state, order_id="SP-0000000000000001", stop_point_us=T0 if in_force else 0)
+        await database.write(lambda c: orders.insert(c, each, None))
+        asking = order(OrderKind.STOP, order_id="SP-0000000000000002")
+        assert await database.read(lambda c: orders.earlier_stops(c, asking)) == counts
+
     async def test_lapsing(self, database: Database) -> None:
         applied = order(state=OrderState.APPLIED, stop_point_us=T0, expire_us=T0 + 10)
         await database.write(lambda c: orders.insert(c, applied, None))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,7 @@ from sqlalchemy import Connection, text
 from api.service.desk import Desk
 from api.service.reports import label, take_verdict
 from api.store import lists, publications, transfers
-from api.store.database import Database, Priority, StoreAway
+from api.store.database import Priority, StoreAway
 from api.store.transfers import AssessedRow
 from models.control.messages import ControlKind
 from models.money.types import LATEST_US, AccountId
@@ -30,9 +27,9 @@ from models.wire import (
     decode_verdict,
     encode,
 )
-from tests.apikit import WAIT_S, FakeBank, assessed, transfer
+from tests.apikit import FakeBank, assessed, transfer
 from tests.controlkit import ANN, HOUR, T0
-from tests.deskkit import Station, station
+from tests.deskkit import Station, station, take_at_once
 from tests.pgkit import PostgresServer
 
 
@@ -110,37 +107,6 @@ async def test_what_two_replicas_learn_of_an_account_at_once_is_in_the_record_th
         await two.run(list_it)
         entry = await latest(one, account)
     assert (entry.level, entry.proven_received) == (ListLevel.BLACK, 1)
-
-
-def wait_for_a_blocked_session(database: Database) -> None:
-    blocked = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
-    deadline_s = time.monotonic() + WAIT_S
-    while database.read_now(lambda c: c.execute(blocked).first()) is None:
-        assert time.monotonic() < deadline_s, "nobody waits"
-        time.sleep(0.01)
-
-
-async def take_at_once(
-    one: Station, two: Station, first: Callable[[Desk], bool], second: Callable[[Desk], bool]
-) -> list[bool]:
-    """Let a replica begin a transaction and go on with it once the other one's has to wait; return what both said.
-
-    Both are of the kind that is not alone from its beginning.
-    """
-    begun = threading.Event()
-
-    def begin(at: Desk) -> bool:
-        at.note("transfer.look", "t-1", ANN, {})
-        begun.set()
-        wait_for_a_blocked_session(one.database)
-        return first(at)
-
-    def follow(at: Desk) -> bool:
-        assert begun.wait(WAIT_S)
-        return second(at)
-
-    both = one.transactor.run(begin, Priority.BULK), two.transactor.run(follow, Priority.BULK)
-    return list(await asyncio.gather(*both))
 
 
 async def labels_for_the_topic(desk: Station) -> list[str]:
