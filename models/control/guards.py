@@ -67,6 +67,12 @@ def documented(order: Order, act: Act) -> None:
     _require(present is not None, "document_required", "the legal document is missing (the bank would answer 0600)")
 
 
+def same_document(order: Order, act: Act) -> None:
+    """The document is the one signed first."""
+    same = act.document is None or order.document is None or act.document == order.document
+    _require(same, "other_document", "the first signature stands under another document; reject the order instead")
+
+
 def names_victim(order: Order, _act: Act) -> None:
     """Victim transfer is named with amount and time."""
     victim = order.victim

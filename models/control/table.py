@@ -118,6 +118,9 @@ def _changes(kind: K, in_force: tuple[S, ...], *extension_guards: g.Guard) -> li
     ]  # fmt: skip
 
 
+_SECOND_SIGNATURE: Final = (g.second_person, g.documented, g.same_document)
+
+
 def _protective() -> list[Transition]:
     kind, applied = K.PROTECTIVE_STOP, (S.APPLIED, S.UNDER_REVIEW)
     return [
@@ -148,7 +151,7 @@ def _stop() -> list[Transition]:
         *_stays(kind, (S.DRAFT,), E.AMEND),
         *_rows(kind, (S.DRAFT,), E.SUBMIT, S.SUBMITTED, g.person, g.documented, g.names_victim),
         *_rows(kind, (S.DRAFT, S.SUBMITTED), E.CANCEL, S.CANCELLED, g.own_order),
-        *_rows(kind, (S.SUBMITTED,), E.APPROVE, S.APPROVED, g.second_person, g.documented, g.under_two_stops),
+        *_rows(kind, (S.SUBMITTED,), E.APPROVE, S.APPROVED, *_SECOND_SIGNATURE, g.under_two_stops),
         *_rows(kind, (S.SUBMITTED,), E.REJECT, S.REJECTED, g.second_person, g.reasoned),
         *_rows(kind, (S.APPROVED,), E.DISPATCH, S.DISPATCHED, g.under_two_stops, purpose=Purpose.APPLY),
         *_answers(kind, (S.DISPATCHED, S.UNCONFIRMED), {E.BANK_OK: S.EFFECTIVE}, g.stop_point),
@@ -172,7 +175,7 @@ def _freeze() -> list[Transition]:
         *_stays(kind, (S.DRAFT,), E.AMEND),
         *_rows(kind, (S.DRAFT,), E.SUBMIT, S.REVIEWED, g.person, g.documented, g.names_victim),
         *_rows(kind, (S.DRAFT, S.REVIEWED), E.CANCEL, S.CANCELLED, g.own_order),
-        *_rows(kind, (S.REVIEWED,), E.APPROVE, S.APPROVED, g.second_person, g.documented, g.level_suffices),
+        *_rows(kind, (S.REVIEWED,), E.APPROVE, S.APPROVED, *_SECOND_SIGNATURE, g.level_suffices),
         *_rows(kind, (S.REVIEWED,), E.REJECT, S.REJECTED, g.second_person, g.reasoned),
         *_rows(kind, (S.APPROVED,), E.DISPATCH, S.DISPATCHED, purpose=Purpose.APPLY),
         *_answers(kind, (S.DISPATCHED, S.UNCONFIRMED), answered, g.stop_point),

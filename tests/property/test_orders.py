@@ -12,12 +12,13 @@ from models.control.deadlines import Clocks, next_due
 from models.control.feedback import event_of
 from models.control.messages import BankFeedback, ControlKind
 from models.control.orders import step
-from models.control.records import Act, Actor, Order, OrderError
+from models.control.records import Act, Actor, LegalDocument, Order, OrderError
 from models.control.states import AWAITING_BANK, IN_FORCE, ActorKind, OrderEvent, OrderKind, OrderState, Purpose
 from models.control.table import ROWS, TABLE, terminal_states
 from tests.controlkit import BANK, HOUR, PAPER, SIGNED, T0, order
 
 PERSONS = [Actor(name) for name in ("ann", "bob", "cyd")]
+OTHER_PAPER = msgspec.structs.replace(PAPER, sha256="1" * 64)
 ACTORS = [*PERSONS, BANK, Actor("sluice", ActorKind.MACHINE)]
 CODES = ["0000", "0000", "0000", "1200", "0300", "0400", "1100", "1300", "1301", "1800", "1900", "0900", "7777", ""]
 
@@ -65,6 +66,8 @@ class Life(RuleBasedStateMachine):
         if after.state is OrderState.APPROVED:
             assert len({signature.name for signature in after.signatures}) >= 2
             assert after.maker != act.actor.name
+            if before.state is not OrderState.APPROVED:
+                assert before.document == after.document, "both signed under one document"
         if event in (OrderEvent.APPROVE_LIFT, OrderEvent.APPROVE_EXTENSION):
             assert before.request is not None
             assert before.request.maker != act.actor.name
@@ -75,19 +78,26 @@ class Life(RuleBasedStateMachine):
         event=st.sampled_from(NOT_BANK),
         actor=st.sampled_from(ACTORS),
         reason=st.sampled_from(["", "because"]),
-        paper=st.booleans(),
+        paper=st.sampled_from([None, PAPER, OTHER_PAPER]),
         gone=st.booleans(),
         stops=st.integers(0, 3),
         level=st.sampled_from(["", "county", "city"]),
     )
     def happen(  # noqa: PLR0917 - Hypothesis passes them by name
-        self, event: OrderEvent, actor: Actor, reason: str, paper: bool, gone: bool, stops: int, level: str
+        self,
+        event: OrderEvent,
+        actor: Actor,
+        reason: str,
+        paper: LegalDocument | None,
+        gone: bool,
+        stops: int,
+        level: str,
     ) -> None:
         act = Act(
             actor=actor,
             at_us=self.now,
             reason=reason,
-            document=PAPER if paper else None,
+            document=paper,
             control_gone=gone,
             earlier_stops=stops,
             level=level,
@@ -96,14 +106,14 @@ class Life(RuleBasedStateMachine):
         )
         self._step(event, act)
 
-    @rule(data=st.data(), person=st.sampled_from(PERSONS))
-    def proceed(self, data: st.DataObject, person: Actor) -> None:
+    @rule(data=st.data(), person=st.sampled_from(PERSONS), paper=st.sampled_from([PAPER, OTHER_PAPER]))
+    def proceed(self, data: st.DataObject, person: Actor, paper: LegalDocument) -> None:
         """Something the table allows here, with papers in order, so that late states are reached."""
         events = [r.event for r in TABLE if r.kind is self.order.kind and r.source is self.order.state]
         events = [event for event in events if event in NOT_BANK]
         if events:
             event = data.draw(st.sampled_from(sorted(events)))
-            act = Act(actor=person, at_us=self.now, reason="r", document=PAPER, level="city", control_gone=True)
+            act = Act(actor=person, at_us=self.now, reason="r", document=paper, level="city", control_gone=True)
             self._step(event, act)
 
     @precondition(lambda self: self.order.state in IN_FORCE)

@@ -225,6 +225,16 @@ class TestStop:
             step(raised, E.APPROVE, act(BOB))
         assert step(submitted, E.APPROVE, act(BOB)).state is S.APPROVED
 
+    @pytest.mark.parametrize("kind", [K.STOP, K.FREEZE])
+    def test_the_second_signature_stands_under_the_document_of_the_first(self, kind: OrderKind) -> None:
+        submitted = step(order(kind), E.SUBMIT, act(ANN, document=PAPER))
+        other = msgspec.structs.replace(PAPER, sha256="1" * 64)
+        with pytest.raises(GuardFailed, match="another document"):
+            step(submitted, E.APPROVE, act(BOB, level="city", document=other))
+        for document in (None, PAPER):
+            signed = step(submitted, E.APPROVE, act(BOB, level="city", document=document))
+            assert (signed.state, signed.document) == (S.APPROVED, PAPER)
+
     def test_third_stop_is_refused_locally(self) -> None:
         submitted = step(order(K.STOP), E.SUBMIT, act(ANN, document=PAPER))
         assert step(submitted, E.APPROVE, act(BOB, earlier_stops=1)).state is S.APPROVED
