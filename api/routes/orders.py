@@ -137,8 +137,9 @@ async def request_extension(request: Request, order_id: OrderPath, body: ReasonB
 
 @router.post("/{order_id}/extend/approve", responses=ONE)
 async def approve_extension(request: Request, order_id: OrderPath, body: ApproveBody, caller: Approver) -> Response:
-    """Approve the extension that was asked for."""
-    return await _act(request, order_id, OrderEvent.APPROVE_EXTENSION, caller, level=body.level)
+    """Approve the extension that was asked for, on the document it rests on if that is a new one."""
+    details = {"document": _document(body.document), "level": body.level, "reason": body.reason}
+    return await _act(request, order_id, OrderEvent.APPROVE_EXTENSION, caller, **details)
 
 
 @router.post("/{order_id}/request/reject", responses=ONE)

@@ -1,0 +1,65 @@
+"""What two persons sign over HTTP: under one document, and not by whoever raised the alert."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from models.control.messages import CommandKind
+from models.money.types import Transfer
+from stream.broker import EmbeddedBroker
+from tests.apikit import Api, FakeBank, assessed, running, settings_for, transfer, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PAPER = {"number": "冻-2026-17", "kind": "freeze", "sha256": "a" * 64}
+OTHER_PAPER = {"number": "冻-2026-18", "kind": "freeze", "sha256": "b" * 64}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+    broker = EmbeddedBroker()
+    async with running(settings_for(broker.bootstrap, tmp_path_factory.mktemp("api")), bank=FakeBank()) as running_api:
+        yield running_api
+
+
+async def in_state(api: Api, subject: Transfer, kind: str, state: str) -> dict[str, Any]:
+    async def look() -> Any:
+        found = await api.orders(kind=kind, account=subject.payee_account, state=state)
+        return found[0] if found else None
+
+    order: dict[str, Any] = await until(look)
+    return order
+
+
+def code_of(response: httpx.Response) -> tuple[int, str]:
+    return response.status_code, response.json().get("code", "")
+
+
+async def test_both_sign_under_one_document_and_an_extension_brings_its_own(api: Api) -> None:
+    subject = transfer(payee_account="6217000000000701")
+    api.topics.assess(assessed(subject))
+    await in_state(api, subject, "protective_stop", "applied")
+    path = f"/v1/orders/{(await in_state(api, subject, 'freeze', 'draft'))['order_id']}"
+    assert (await api.post(f"{path}/submit", {"document": PAPER})).status_code == 200
+    swapped = await api.post(f"{path}/approve", {"document": OTHER_PAPER, "level": "county"}, who="bob")
+    assert code_of(swapped) == (409, "other_document")
+    assert (await api.post(f"{path}/approve", {"document": PAPER, "level": "county"}, who="bob")).status_code == 200
+    await in_state(api, subject, "freeze", "effective_limited")
+    assert (await api.post(f"{path}/extend", {"reason": "more tracing"})).status_code == 200
+    longer = {"document": OTHER_PAPER, "level": "county", "reason": "案情复杂"}
+    assert (await api.post(f"{path}/extend/approve", longer, who="bob")).status_code == 200
+
+    async def sent() -> list[Any]:
+        return [each for each in api.bank.sent if each.kind is CommandKind.FREEZE_EXTENSION]
+
+    (command,) = await until(sent)
+    assert command.legal_document == OTHER_PAPER["number"]
+    history = (await api.get(f"{path}/history"))["entries"]
+    (approval,) = [json.loads(each["detail"]) for each in history if each["action"] == "order.approve_extension"]
+    assert (approval["reason"], approval["document"]) == (longer["reason"], OTHER_PAPER)
