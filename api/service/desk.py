@@ -240,6 +240,8 @@ class Desk:
             detail["document"] = act.document
         if act.feedback:
             detail["feedback"] = act.feedback
+        if act.raised_by:
+            detail["raised_by"] = act.raised_by
         if before is None:
             detail |= {"transfer_ids": after.transfer_ids, "method": after.method, "reasons": after.reasons}
         action = f"order.{event.value}" if event else "order.open"
@@ -281,8 +283,14 @@ class Desk:
                 return existing
         for existing in freezes:
             if existing.state is OrderState.DRAFT and existing.maker == MACHINE.name:
-                details = {"transfer_ids": draft.transfer_ids, "amount_fen": draft.amount_fen}
-                return self.change(existing.order_id, OrderEvent.AMEND, MACHINE, **details)
+                return self.change(
+                    existing.order_id,
+                    OrderEvent.AMEND,
+                    MACHINE,
+                    transfer_ids=draft.transfer_ids,
+                    amount_fen=draft.amount_fen,
+                    raised_by=draft.raised_by,
+                )
         return self.open(draft) or draft
 
     def _hand_over(self, police: Order) -> None:

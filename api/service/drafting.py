@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from api.service.desk import Desk
-from api.service.reports import load_assessment
+from api.service.reports import load_assessment, raisers_of
 from api.store import orders
 from models.control.deadlines import STOP_US
 from models.control.orders import order_id_of
@@ -53,6 +53,7 @@ def draft(desk: Desk, wanted: DraftWish, maker: Actor) -> Order:
         risk=assessment.risk,
         reasons=assessment.reasons,
         maker=maker.name,
+        raised_by=raisers_of(desk, transfer.transfer_id),
         case_number=wanted.case_number,
         hold_us=STOP_US if kind is OrderKind.STOP else 0,
         months=wanted.months if kind is OrderKind.FREEZE else 0,

@@ -13,10 +13,10 @@ from api.service.desk import Desk, Labelled, is_present
 from api.service.triage import Taken, carry_out, standing_of
 from api.store import orders, samples, transfers, verdicts
 from models.control.brake import Brake
-from models.control.orders import order_id_of
+from models.control.orders import order_id_of, takes
 from models.control.policy import Action, decide, target_of
 from models.control.records import Actor, GuardFailed, Order
-from models.control.states import AWAITING_BANK, IN_FORCE, OrderKind
+from models.control.states import AWAITING_BANK, IN_FORCE, OrderEvent, OrderKind
 from models.money.types import AccountId
 from models.risk.assessment import Assessment, Band, Reason, Severity
 from models.wire import Topic, Verdict, VerdictLabel, VerdictSource, decode_assessment, rank_of
@@ -93,7 +93,9 @@ def file_report(desk: Desk, brake: Brake, report: Report, actor: Actor) -> Repor
     labelled = sum(
         label(desk, each, VerdictLabel.FRAUD, VICTIM_REPORT, actor, at_us=report.reported_us) for each in found
     )
-    done = [(each.transfer.transfer_id, _hold(desk, brake, each, report_id)) for each in found]
+    done = [(each.transfer.transfer_id, _hold(desk, brake, each, report_id, actor)) for each in found]
+    for each in found:
+        _note_who_raised(desk, each.transfer.transfer_id, actor)
     return ReportResult(
         report_id=report_id,
         duplicate=not new,
@@ -105,7 +107,22 @@ def file_report(desk: Desk, brake: Brake, report: Report, actor: Actor) -> Repor
     )
 
 
-def _hold(desk: Desk, brake: Brake, assessment: Assessment, report_id: str) -> Taken:
+def _note_who_raised(desk: Desk, transfer_id: str, actor: Actor) -> None:
+    """Note on the orders of a transfer who reported it, on those that wait for a signature so that another gives it."""
+    for order in orders.of_transfer(desk.connection, transfer_id):
+        if actor.name not in order.raised_by and takes(order, OrderEvent.AMEND):
+            desk.change(order.order_id, OrderEvent.AMEND, actor, raised_by=(actor.name,))
+
+
+def raisers_of(desk: Desk, transfer_id: str) -> tuple[str, ...]:
+    """Return who reported a transfer, as far as its orders and the verdict of the report tell."""
+    said = verdicts.of_transfer(desk.connection, transfer_id)
+    names = [each.decided_by for each in said if each.source == VICTIM_REPORT]
+    names += [name for order in orders.of_transfer(desk.connection, transfer_id) for name in order.raised_by]
+    return tuple(dict.fromkeys(names))
+
+
+def _hold(desk: Desk, brake: Brake, assessment: Assessment, report_id: str, actor: Actor) -> Taken:
     """Confirm the order that holds this transfer's money, or make one; a freeze is drafted for what is in force."""
     transfer = assessment.transfer
     existing = orders.of_transfer(desk.connection, transfer.transfer_id)
@@ -118,13 +135,13 @@ def _hold(desk: Desk, brake: Brake, assessment: Assessment, report_id: str) -> T
     known = msgspec.structs.replace(standing_of(desk, target_of(reported)), released_us=0)
     decision = decide(reported, known, desk.rules.policy, desk.now_us)
     if decision.action is Action.ORDER and decision.order is not None:
-        decision = msgspec.structs.replace(decision, order=_own_order(decision.order, report_id))
+        decision = msgspec.structs.replace(decision, order=_own_order(decision.order, report_id, actor))
     return carry_out(desk, brake, reported, decision)
 
 
-def _own_order(order: Order, report_id: str) -> Order:
+def _own_order(order: Order, report_id: str, actor: Actor) -> Order:
     order_id = order_id_of(order.kind, order.transfer_ids[0], order.target, REPORT_ROUND)
-    return msgspec.structs.replace(order, order_id=order_id, case_number=report_id)
+    return msgspec.structs.replace(order, order_id=order_id, case_number=report_id, raised_by=(actor.name,))
 
 
 def _as_reported(assessment: Assessment) -> Assessment:

@@ -50,7 +50,7 @@ def own_order(order: Order, act: Act) -> None:
 def second_person(order: Order, act: Act) -> None:
     """Checker is not maker, signer or raiser."""
     person(order, act)
-    involved = {order.maker, order.raised_by, *(signature.name for signature in order.signatures)}
+    involved = {order.maker, *order.raised_by, *(signature.name for signature in order.signatures)}
     _require(act.actor.name not in involved, "same_person", "a second person, who had no part in it, must do this")
 
 
@@ -71,6 +71,11 @@ def same_document(order: Order, act: Act) -> None:
     """The document is the one signed first."""
     same = act.document is None or order.document is None or act.document == order.document
     _require(same, "other_document", "the first signature stands under another document; reject the order instead")
+
+
+def nothing_else(_order: Order, act: Act) -> None:
+    """Only who reported the money is added."""
+    _require(not act.transfer_ids and not act.amount_fen, "signed_already", "what was signed is not changed any more")
 
 
 def names_victim(order: Order, _act: Act) -> None:

@@ -91,6 +91,11 @@ def transition_of(order: Order, event: OrderEvent) -> Transition:
     return row
 
 
+def takes(order: Order, event: OrderEvent) -> bool:
+    """Return whether ``event`` can happen in the state an order is in, its guards aside."""
+    return (order.kind, order.state, event) in ROWS
+
+
 def step(order: Order, event: OrderEvent, act: Act) -> Order:
     """Return the order after ``event``; raise `WrongState` or `GuardFailed` and leave it as it is.
 
@@ -162,6 +167,7 @@ def _from_people(order: Order, event: OrderEvent, act: Act) -> dict[str, Any]:
         new = tuple(each for each in act.transfer_ids if each not in order.transfer_ids)
         changes["transfer_ids"] = (*order.transfer_ids, *new)
         changes["amount_fen"] = order.amount_fen + act.amount_fen if order.amount_fen else 0
+        changes["raised_by"] = tuple(dict.fromkeys((*order.raised_by, *act.raised_by)))
     if event is OrderEvent.REMIND:
         changes["reminders"] = order.reminders + 1
     return changes

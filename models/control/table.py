@@ -149,6 +149,7 @@ def _stop() -> list[Transition]:
     bank_first = (S.BANK_FIRST_EFFECTIVE,)
     return [
         *_stays(kind, (S.DRAFT,), E.AMEND),
+        *_stays(kind, (S.SUBMITTED,), E.AMEND, g.nothing_else, g.same_document),
         *_rows(kind, (S.DRAFT,), E.SUBMIT, S.SUBMITTED, g.person, g.documented, g.names_victim),
         *_rows(kind, (S.DRAFT, S.SUBMITTED), E.CANCEL, S.CANCELLED, g.own_order),
         *_rows(kind, (S.SUBMITTED,), E.APPROVE, S.APPROVED, *_SECOND_SIGNATURE, g.under_two_stops),
@@ -173,6 +174,7 @@ def _freeze() -> list[Transition]:
     }  # fmt: skip
     return [
         *_stays(kind, (S.DRAFT,), E.AMEND),
+        *_stays(kind, (S.REVIEWED,), E.AMEND, g.nothing_else, g.same_document),
         *_rows(kind, (S.DRAFT,), E.SUBMIT, S.REVIEWED, g.person, g.documented, g.names_victim),
         *_rows(kind, (S.DRAFT, S.REVIEWED), E.CANCEL, S.CANCELLED, g.own_order),
         *_rows(kind, (S.REVIEWED,), E.APPROVE, S.APPROVED, *_SECOND_SIGNATURE, g.level_suffices),

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from api.service.desk import Desk
 from api.service.drafting import DraftWish, draft
-from api.store import transfers
+from api.service.reports import Report, file_report
+from api.store import audit, lists, orders, transfers
 from api.store.transfers import AssessedRow
-from models.control.records import GuardFailed
-from models.control.states import OrderEvent
-from models.risk.assessment import Assessment
+from models.control.records import Actor, GuardFailed, Order
+from models.control.states import OrderEvent, OrderKind, OrderState
+from models.risk.assessment import Assessment, Band, Reason
 from models.wire import encode
 from tests.apikit import assessed, transfer
-from tests.controlkit import ANN, BOB, PAPER, feedback
+from tests.controlkit import ANN, BANK, BOB, CYD, PAPER, T0, feedback
 from tests.deskkit import Station, station, take_at_once
 from tests.pgkit import PostgresServer
 
 
-@pytest.fixture
-def url() -> Iterator[str]:
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer()
-    yield server.new_database()
+    yield server
     server.remove()
+
+
+@pytest.fixture
+def url(postgres: PostgresServer) -> str:
+    return postgres.new_database()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    if request.param == "sqlite":
+        return tmp_path
+    found: str = request.getfixturevalue("url")
+    return found
 
 
 async def known(desk: Station, *found: Assessment) -> None:
@@ -80,3 +96,107 @@ async def test_no_replica_extends_a_stop_while_another_approves_the_second_one(u
             lambda at: may(at, first, OrderEvent.APPROVE_EXTENSION),
         )
         assert told == [True, False]
+
+
+def hirer(**changes: Any) -> Assessment:
+    """Return the assessment of a transfer that the machine stops by itself."""
+    return assessed(transfer(**changes), reasons=(Reason(code="C01", weight=1.0, zh="出租", en="for hire"),))
+
+
+async def report(desk: Station, found: Assessment, actor: Actor) -> dict[str, str]:
+    """Return what became of a reported transfer."""
+    filed = Report(transfer_ids=(found.transfer.transfer_id,), reported_us=T0)
+    result = await desk.run(lambda at: file_report(at, desk.brake, filed, actor))
+    return result.orders[0]
+
+
+async def freezes(desk: Station) -> list[Order]:
+    return await desk.database.read(lambda c: orders.search(c, orders.Filter(kind=OrderKind.FREEZE)))
+
+
+async def drafted(desk: Station, found: Assessment) -> Order:
+    """Return the freeze that follows the machine's own stop."""
+    (taken,) = await desk.triage(found)
+    await desk.reach(taken.order_id, "applied")
+    (draft_,) = await freezes(desk)
+    return draft_
+
+
+async def submit(desk: Station, order_id: str, who: Actor = ANN) -> None:
+    await desk.run(lambda at: at.change(order_id, OrderEvent.SUBMIT, who, document=PAPER))
+
+
+async def approve(desk: Station, order_id: str, who: Actor) -> Order:
+    return await desk.run(lambda at: at.change(order_id, OrderEvent.APPROVE, who, level="county"))
+
+
+async def only_another_approves(desk: Station, order_id: str) -> None:
+    with pytest.raises(GuardFailed) as refused:
+        await approve(desk, order_id, CYD)
+    assert refused.value.code == "same_person"
+    assert (await approve(desk, order_id, BOB)).state is OrderState.DISPATCHED
+
+
+async def test_nobody_raised_what_the_machine_drafts_alone(home: Path | str) -> None:
+    async with station(home) as desk:
+        draft_ = await drafted(desk, hirer())
+        assert draft_.raised_by == ()
+        await submit(desk, draft_.order_id)
+        assert (await approve(desk, draft_.order_id, CYD)).state is OrderState.DISPATCHED
+
+
+@pytest.mark.parametrize("signed", [False, True])
+async def test_who_reports_a_transfer_does_not_approve_the_freeze_that_waits(home: Path | str, signed: bool) -> None:
+    found = hirer()
+    async with station(home) as desk:
+        draft_ = await drafted(desk, found)
+        await known(desk, found)
+        if signed:
+            await submit(desk, draft_.order_id)
+        for _ in range(2):
+            await report(desk, found, CYD)
+        await report(desk, found, BANK)
+        if not signed:
+            await submit(desk, draft_.order_id)
+        assert (await desk.order(draft_.order_id)).raised_by == ("cyd", "ccb")
+        await only_another_approves(desk, draft_.order_id)
+        assert (await desk.database.read(audit.verify)).breach == ""
+
+
+async def test_who_reports_a_transfer_does_not_approve_the_freeze_that_follows(home: Path | str) -> None:
+    missed = assessed(transfer(), Band.ALLOW)
+    async with station(home) as desk:
+        await known(desk, missed)
+        held = await report(desk, missed, CYD)
+        assert (await desk.reach(held["order_id"], "applied")).raised_by == ("cyd",)
+        (draft_,) = await freezes(desk)
+        await submit(desk, draft_.order_id)
+        await only_another_approves(desk, draft_.order_id)
+
+
+async def test_who_reports_a_transfer_does_not_approve_the_draft_it_is_added_to(home: Path | str) -> None:
+    missed = assessed(transfer(), Band.ALLOW)
+    async with station(home) as desk:
+        await known(desk, missed)
+        draft_ = await drafted(desk, hirer())
+        held = await report(desk, missed, CYD)
+        await desk.reach(held["order_id"], "applied")
+        await submit(desk, draft_.order_id)
+        await only_another_approves(desk, draft_.order_id)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+async def test_who_reports_a_transfer_does_not_approve_what_another_drafts_for_it(
+    home: Path | str, listed: bool
+) -> None:
+    missed = assessed(transfer(), Band.ALLOW)
+    values = {"account": missed.transfer.payee, "level": "white", "reason": "r", "maker": "a", "checker": "b"}
+    async with station(home) as desk:
+        await known(desk, missed)
+        if listed:
+            await desk.database.write(lambda c: lists.put_level(c, values))
+        await report(desk, missed, CYD)
+        wish = DraftWish(kind="freeze", transfer_id=missed.transfer.transfer_id, reason="r", round=2)
+        draft_ = await desk.run(lambda at: draft(at, wish, ANN))
+        await submit(desk, draft_.order_id)
+        await only_another_approves(desk, draft_.order_id)

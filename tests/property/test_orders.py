@@ -65,9 +65,11 @@ class Life(RuleBasedStateMachine):
     def _check_signatures(self, before: Order, after: Order, event: OrderEvent, act: Act) -> None:
         if after.state is OrderState.APPROVED:
             assert len({signature.name for signature in after.signatures}) >= 2
-            assert after.maker != act.actor.name
-            if before.state is not OrderState.APPROVED:
-                assert before.document == after.document, "both signed under one document"
+            assert act.actor.name not in (after.maker, *after.raised_by)
+        waited = before.state in (OrderState.SUBMITTED, OrderState.REVIEWED)
+        if waited and after.state in (before.state, OrderState.APPROVED):
+            signed = [(each.document, each.transfer_ids, each.amount_fen) for each in (before, after)]
+            assert signed[0] == signed[1], "both sign for the same"
         if event in (OrderEvent.APPROVE_LIFT, OrderEvent.APPROVE_EXTENSION):
             assert before.request is not None
             assert before.request.maker != act.actor.name
@@ -82,6 +84,7 @@ class Life(RuleBasedStateMachine):
         gone=st.booleans(),
         stops=st.integers(0, 3),
         level=st.sampled_from(["", "county", "city"]),
+        raiser=st.sampled_from([(), ("bob",), ("cyd",)]),
     )
     def happen(  # noqa: PLR0917 - Hypothesis passes them by name
         self,
@@ -92,6 +95,7 @@ class Life(RuleBasedStateMachine):
         gone: bool,
         stops: int,
         level: str,
+        raiser: tuple[str, ...],
     ) -> None:
         act = Act(
             actor=actor,
@@ -103,6 +107,7 @@ class Life(RuleBasedStateMachine):
             level=level,
             transfer_ids=("t9",),
             amount_fen=10,
+            raised_by=raiser,
         )
         self._step(event, act)
 
@@ -114,7 +119,8 @@ class Life(RuleBasedStateMachine):
         if events:
             event = data.draw(st.sampled_from(sorted(events)))
             act = Act(actor=person, at_us=self.now, reason="r", document=paper, level="city", control_gone=True)
-            self._step(event, act)
+            raised = msgspec.structs.replace(act, raised_by=(person.name,))
+            self._step(event, raised if event is OrderEvent.AMEND else act)
 
     @precondition(lambda self: self.order.state in IN_FORCE)
     @rule(lift=st.booleans(), maker=st.sampled_from(PERSONS), checker=st.sampled_from(PERSONS), stops=st.integers(0, 2))

@@ -220,7 +220,7 @@ class TestStop:
         for actor in (ANN, MACHINE, BANK):
             with pytest.raises(GuardFailed):
                 step(submitted, E.APPROVE, act(actor))
-        raised = msgspec.structs.replace(submitted, raised_by="bob")
+        raised = msgspec.structs.replace(submitted, raised_by=("bob",))
         with pytest.raises(GuardFailed, match="second person"):
             step(raised, E.APPROVE, act(BOB))
         assert step(submitted, E.APPROVE, act(BOB)).state is S.APPROVED
@@ -369,6 +369,17 @@ class TestFreeze:
     def test_draft_takes_further_transfers(self) -> None:
         amended = step(order(K.FREEZE), E.AMEND, act(transfer_ids=("t2",), amount_fen=100))
         assert (amended.transfer_ids, amended.amount_fen) == (("t1", "t2"), 500_100)
+
+    def test_what_was_signed_takes_only_who_reported_it(self) -> None:
+        reviewed = step(order(K.FREEZE), E.SUBMIT, act(ANN, document=PAPER))
+        for changes in ({"transfer_ids": ("t2",)}, {"amount_fen": 100}):
+            with pytest.raises(GuardFailed, match="not changed"):
+                step(reviewed, E.AMEND, act(**changes, raised_by=("cyd",)))
+        raised = step(step(reviewed, E.AMEND, act(CYD, raised_by=("cyd",))), E.AMEND, act(raised_by=("cyd", "dan")))
+        assert (raised.raised_by, raised.amount_fen, raised.state) == (("cyd", "dan"), 500_000, S.REVIEWED)
+        with pytest.raises(GuardFailed, match="second person"):
+            step(raised, E.APPROVE, act(CYD, level="county"))
+        assert step(raised, E.APPROVE, act(BOB, level="county")).state is S.APPROVED
 
 
 class TestIdentity:
