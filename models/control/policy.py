@@ -8,8 +8,10 @@ here and wait for two persons.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
@@ -53,6 +55,9 @@ CLEARED = frozenset({OrderState.RELEASED, OrderState.LIFTED})
 
 UNRESOLVED = frozenset({OrderState.EXPIRED, OrderState.DECLINED, OrderState.REFUSED, OrderState.FAILED})
 """Ends of an order by a clock or a bank: nobody has said whether it was right."""
+
+
+NO_CREDITS: Final[Mapping[str, VictimTransfer]] = MappingProxyType({})
 
 
 class Action(StrEnum):
@@ -300,16 +305,24 @@ def victim_of(transfer: Transfer) -> VictimTransfer:
     )
 
 
-def freeze_draft(hold: Order, settings: PolicySettings, now_us: int) -> Order:
-    """Return the draft of a freeze that would follow a protective stop in force.
+def freeze_draft(
+    hold: Order,
+    settings: PolicySettings,
+    now_us: int,
+    credits: Mapping[str, VictimTransfer] = NO_CREDITS,
+    drafted: Container[str] = (),
+) -> Order | None:
+    """Return the draft of a freeze that would follow a protective stop in force; ``None`` if all is ``drafted``.
 
-    It asks for what the stop really covers, at most the stopped amount; it
-    stays a draft until two persons have signed.
+    It asks for what the stop really covers, at most the stopped amount, and for each of the ``credits`` that
+    were recorded on the stop later; it stays a draft until two persons have signed.
     """
-    asked = hold.amount_fen or (hold.victim.amount_fen if hold.victim else 0)
-    amount = min(hold.executed_fen, asked) if hold.executed_fen else asked
+    sums = {key: fen for key, fen in _to_freeze(hold, credits).items() if key not in drafted}
+    if not sums:
+        return None
+    first, amount = next(iter(sums)), sum(sums.values())
     return Order(
-        order_id=order_id_of(OrderKind.FREEZE, hold.transfer_ids[0], hold.target),
+        order_id=order_id_of(OrderKind.FREEZE, first, hold.target),
         kind=OrderKind.FREEZE,
         state=OrderState.DRAFT,
         bank=hold.bank,
@@ -317,8 +330,8 @@ def freeze_draft(hold: Order, settings: PolicySettings, now_us: int) -> Order:
         amount_fen=amount,
         whole_reason="" if amount else hold.whole_reason,
         currency=hold.currency,
-        transfer_ids=hold.transfer_ids,
-        victim=hold.victim,
+        transfer_ids=tuple(sums),
+        victim=credits.get(first, hold.victim),
         method=hold.method,
         tier=hold.tier,
         risk=hold.risk,
@@ -330,3 +343,11 @@ def freeze_draft(hold: Order, settings: PolicySettings, now_us: int) -> Order:
         created_us=now_us,
         state_since_us=now_us,
     )
+
+
+def _to_freeze(hold: Order, credits: Mapping[str, VictimTransfer]) -> dict[str, int]:
+    """Return the sums by transfer; a credit of which nothing is known is left to a later draft."""
+    cause, *later = hold.transfer_ids
+    asked = hold.amount_fen or (hold.victim.amount_fen if hold.victim else 0)
+    covered = min(hold.executed_fen, asked) if hold.executed_fen else asked
+    return {cause: covered} | {each: credits[each].amount_fen for each in later if each in credits}

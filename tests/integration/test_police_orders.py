@@ -13,11 +13,13 @@ from api.service.drafting import DraftWish, draft
 from api.service.reports import Report, file_report
 from api.store import audit, lists, orders, transfers
 from api.store.transfers import AssessedRow
+from models.control.messages import ControlKind
+from models.control.policy import Action
 from models.control.records import Actor, GuardFailed, Order
 from models.control.states import OrderEvent, OrderKind, OrderState
 from models.risk.assessment import Assessment, Band, Reason
 from models.wire import encode
-from tests.apikit import assessed, transfer
+from tests.apikit import FakeBank, assessed, transfer
 from tests.controlkit import ANN, BANK, BOB, CYD, PAPER, T0, feedback
 from tests.deskkit import Station, station, take_at_once
 from tests.pgkit import PostgresServer
@@ -200,3 +202,34 @@ async def test_who_reports_a_transfer_does_not_approve_what_another_drafts_for_i
         draft_ = await desk.run(lambda at: draft(at, wish, ANN))
         await submit(desk, draft_.order_id)
         await only_another_approves(desk, draft_.order_id)
+
+
+async def test_a_freeze_asks_for_a_reported_credit_by_its_own_sum_and_once(home: Path | str) -> None:
+    first, second = (hirer(amount_fen=fen) for fen in (2_000, 3_000))
+    async with station(home, FakeBank(control=ControlKind.DEBIT_BLOCK)) as desk:
+        assert (await drafted(desk, first)).amount_fen == 2_000
+        (attached,) = await desk.triage(second)
+        assert attached.action is Action.ATTACHED
+        await known(desk, first, second)
+        for each in (second, first, second):
+            await report(desk, each, BANK)
+            (draft_,) = await freezes(desk)
+            assert (draft_.amount_fen, len(draft_.transfer_ids)) == (5_000, 2)
+
+
+async def test_a_credit_reported_after_the_first_signature_gets_a_draft_of_its_own(home: Path | str) -> None:
+    first, second = (hirer(amount_fen=fen) for fen in (2_000, 3_000))
+    async with station(home, FakeBank(control=ControlKind.DEBIT_BLOCK)) as desk:
+        signed = await drafted(desk, first)
+        await submit(desk, signed.order_id)
+        await desk.triage(second)
+        await known(desk, first, second)
+        for _ in range(2):
+            await report(desk, second, BANK)
+            own, before = sorted(await freezes(desk), key=lambda each: each.state)
+            assert (before.amount_fen, before.state) == (2_000, OrderState.REVIEWED)
+            assert (own.amount_fen, own.state, own.transfer_ids) == (
+                3_000,
+                OrderState.DRAFT,
+                (second.transfer.transfer_id,),
+            )

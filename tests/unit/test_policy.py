@@ -20,7 +20,7 @@ from models.control.records import Order
 from models.control.states import OrderKind, OrderState
 from models.money.types import LATEST_US, Transfer
 from models.risk.assessment import AccountLists, Assessment, Band, DetectorScore, ListLevel, Reason
-from tests.controlkit import HOUR, T0, order
+from tests.controlkit import HOUR, T0, VICTIM, order
 
 HOUSE = PolicySettings()
 
@@ -216,9 +216,23 @@ def test_an_account_rests_too_while_the_release_by_a_person_fails(
 )
 def test_freeze_draft_asks_for_what_is_held_and_never_for_more(amount: int, executed: int, drafted: int) -> None:
     draft = freeze_draft(applied(amount_fen=amount, executed_fen=executed), HOUSE, T0)
+    assert draft is not None
     assert (draft.kind, draft.state, draft.amount_fen) == (OrderKind.FREEZE, OrderState.DRAFT, drafted)
     assert (draft.victim, draft.account, draft.months) == (applied().victim, "6217", 6)
     assert draft.maker == "sluice"
+
+
+def test_a_freeze_takes_over_each_credit_recorded_on_a_stop_by_its_own_sum_and_none_twice() -> None:
+    credits = {each: msgspec.structs.replace(VICTIM, transfer_id=each, amount_fen=300) for each in ("t2", "t3")}
+    hold = applied(transfer_ids=("t1", "t2", "t3", "unknown"), amount_fen=0, whole_reason="r")
+    first = freeze_draft(hold, HOUSE, T0, credits)
+    rest = freeze_draft(hold, HOUSE, T0, credits, drafted={"t1", "t2"})
+    assert first is not None
+    assert rest is not None
+    assert (first.transfer_ids, first.amount_fen, first.victim) == (("t1", "t2", "t3"), 500_600, VICTIM)
+    assert (rest.transfer_ids, rest.amount_fen, rest.victim) == (("t3",), 300, credits["t3"])
+    assert first.order_id != rest.order_id
+    assert freeze_draft(hold, HOUSE, T0, credits, drafted=set(credits) | {"t1"}) is None
 
 
 def ended(state: OrderState, at_us: int = T0, kind: OrderKind = OrderKind.PROTECTIVE_STOP) -> Order:
