@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import count
 from typing import Final
 
 import msgspec
 import structlog
 
-from api.service.desk import Desk, Labelled, is_present
+from api.service.desk import Desk, Labelled, covers, is_present
 from api.service.triage import Taken, carry_out, standing_of
 from api.store import orders, samples, transfers, verdicts
 from models.control.brake import Brake
 from models.control.orders import order_id_of, takes
-from models.control.policy import Action, decide, target_of
+from models.control.policy import Action, Decision, Standing, Why, decide, target_of
 from models.control.records import Actor, GuardFailed, Order
-from models.control.states import AWAITING_BANK, IN_FORCE, OrderEvent, OrderKind
+from models.control.states import AWAITING_BANK, IN_FORCE, OrderEvent, OrderKind, OrderState
 from models.money.types import AccountId
 from models.risk.assessment import Assessment, Band, Reason, Severity
 from models.wire import Topic, Verdict, VerdictLabel, VerdictSource, decode_assessment, rank_of
@@ -25,7 +26,8 @@ log = structlog.get_logger(__name__)
 
 VICTIM_REPORT: Final = VerdictSource.VICTIM_REPORT.value
 REPORT_ROUND: Final = 2
-"""A report makes an order of its own, told apart from the machine's order for the same transfer."""
+"""A report makes an order of its own, told apart from the machine's order for the same transfer (ours); a later
+one if that has ended and the transfer is reported again."""
 
 
 class NotAssessed(Exception):
@@ -45,7 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a report led to, by transfer."""
+    """What a report led to, by transfer; ``state`` is that of the order now."""
 
     report_id: str
     duplicate: bool
@@ -101,10 +103,21 @@ def file_report(desk: Desk, brake: Brake, report: Report, actor: Actor) -> Repor
         duplicate=not new,
         verdicts=labelled,
         orders=[
-            {"transfer_id": key, "action": taken.action, "why": taken.why or "", "order_id": taken.order_id}
+            {
+                "transfer_id": key,
+                "action": taken.action,
+                "why": taken.why or "",
+                "order_id": taken.order_id,
+                "state": _state_of(desk, taken.order_id),
+            }
             for key, taken in done
         ],
     )
+
+
+def _state_of(desk: Desk, order_id: str) -> str:
+    order = orders.get(desk.connection, order_id) if order_id else None
+    return order.state.value if order else ""
 
 
 def _note_who_raised(desk: Desk, transfer_id: str, actor: Actor) -> None:
@@ -124,23 +137,44 @@ def raisers_of(desk: Desk, transfer_id: str) -> tuple[str, ...]:
 
 def _hold(desk: Desk, brake: Brake, assessment: Assessment, report_id: str, actor: Actor) -> Taken:
     """Confirm the order that holds this transfer's money, or make one; a freeze is drafted for what is in force."""
-    transfer = assessment.transfer
-    existing = orders.of_transfer(desk.connection, transfer.transfer_id)
+    reported = _as_reported(assessment)
+    target = target_of(reported)
+    existing = [
+        order
+        for order in orders.of_transfer(desk.connection, assessment.transfer.transfer_id)
+        if order.kind is OrderKind.PROTECTIVE_STOP and target is not None and order.target == target.key
+    ]
     for order in existing:
-        if order.kind is OrderKind.PROTECTIVE_STOP and order.state in AWAITING_BANK | IN_FORCE:
+        if order.state in AWAITING_BANK | IN_FORCE:
             if is_present(order):
                 desk.draft_freeze(order)
             return Taken(action=Action.ORDER, order_id=order.order_id)
-    reported = _as_reported(assessment)
-    known = msgspec.structs.replace(standing_of(desk, target_of(reported)), released_us=0)
+    known = standing_of(desk, target)
+    if not any(order.raised_by and order.state in _LET_GO for order in existing):
+        known = msgspec.structs.replace(known, released_us=0)
     decision = decide(reported, known, desk.rules.policy, desk.now_us)
     if decision.action is Action.ORDER and decision.order is not None:
-        decision = msgspec.structs.replace(decision, order=_own_order(decision.order, report_id, actor))
+        own = _own_order(desk, decision.order, report_id, actor)
+        decision = _unless_covered(msgspec.structs.replace(decision, order=own), own, known)
     return carry_out(desk, brake, reported, decision)
 
 
-def _own_order(order: Order, report_id: str, actor: Actor) -> Order:
-    order_id = order_id_of(order.kind, order.transfer_ids[0], order.target, REPORT_ROUND)
+_LET_GO: Final = frozenset({OrderState.RELEASING, OrderState.RELEASED})
+"""A person who released a stop that was reported knew of the report; saying it again does not undo that."""
+
+
+def _unless_covered(decision: Decision, own: Order, known: Standing) -> Decision:
+    """Return the decision, or that the money is held by a police order in force."""
+    for order in known.open_orders:
+        if order.kind is not OrderKind.PROTECTIVE_STOP and order.state in IN_FORCE and covers(order, own):
+            return Decision(action=Action.ATTACHED, order=order, why=Why.BLOCKED_ALREADY)
+    return decision
+
+
+def _own_order(desk: Desk, order: Order, report_id: str, actor: Actor) -> Order:
+    """Return the report's own order, of the first round that none was made in; those made before hold nothing."""
+    ids = (order_id_of(order.kind, order.transfer_ids[0], order.target, round_) for round_ in count(REPORT_ROUND))
+    order_id = next(each for each in ids if orders.get(desk.connection, each) is None)
     return msgspec.structs.replace(order, order_id=order_id, case_number=report_id, raised_by=(actor.name,))
 
 

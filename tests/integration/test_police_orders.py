@@ -1,4 +1,4 @@
-"""Police orders at the desk: two stops at most, by two persons, for the money that is meant."""
+"""Police orders and reports at the desk: two stops at most, two persons, and the money that is meant is held."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from api.store import audit, lists, orders, transfers
 from api.store.transfers import AssessedRow
 from models.control.messages import ControlKind
 from models.control.policy import Action
-from models.control.records import Actor, GuardFailed, Order
+from models.control.records import MACHINE, Actor, GuardFailed, Order
 from models.control.states import OrderEvent, OrderKind, OrderState
 from models.risk.assessment import Assessment, Band, Reason
 from models.wire import encode
-from tests.apikit import FakeBank, assessed, transfer
-from tests.controlkit import ANN, BANK, BOB, CYD, PAPER, T0, feedback
+from telemetry.clock import ManualClock
+from tests.apikit import FakeBank, answer, assessed, transfer
+from tests.controlkit import ANN, BANK, BOB, CYD, HOUR, PAPER, T0, feedback
 from tests.deskkit import Station, station, take_at_once
 from tests.pgkit import PostgresServer
 
@@ -233,3 +234,80 @@ async def test_a_credit_reported_after_the_first_signature_gets_a_draft_of_its_o
                 OrderState.DRAFT,
                 (second.transfer.transfer_id,),
             )
+
+
+async def expire(desk: Station, order_id: str) -> None:
+    desk.clock.advance(24 * HOUR)
+    await desk.run(lambda at: at.change(order_id, OrderEvent.EXPIRE, MACHINE))
+    await desk.reach(order_id, "expired")
+
+
+@pytest.mark.parametrize("end", ["declined", "expired"])
+async def test_what_no_order_holds_any_more_is_held_anew_when_it_is_reported_again(home: Path | str, end: str) -> None:
+    missed = assessed(transfer(), Band.ALLOW)
+    clock = ManualClock(T0)
+    bank = FakeBank(clock.now_us)
+    async with station(home, bank, clock=clock) as desk:
+        await known(desk, missed)
+        if end == "declined":
+            bank.script = [lambda command: answer(command, "0300")]
+        first = await report(desk, missed, BANK)
+        await desk.reach(first["order_id"], "declined" if end == "declined" else "applied")
+        if end == "expired":
+            await expire(desk, first["order_id"])
+        second = await report(desk, missed, BANK)
+        assert (second["action"], second["state"]) == ("order", "proposed")
+        assert second["order_id"] != first["order_id"]
+        await desk.reach(second["order_id"], "applied")
+        third = await report(desk, missed, BANK)
+        assert (third["action"], third["state"], third["order_id"]) == ("order", "applied", second["order_id"])
+
+
+async def test_a_report_said_again_does_not_undo_what_a_person_released_since(home: Path | str) -> None:
+    missed = assessed(transfer(), Band.ALLOW)
+    async with station(home) as desk:
+        await known(desk, missed)
+        first = await report(desk, missed, BANK)
+        await desk.reach(first["order_id"], "applied")
+        await desk.run(lambda at: at.change(first["order_id"], OrderEvent.RELEASE, ANN, reason="verified"))
+        await desk.reach(first["order_id"], "released")
+        again = await report(desk, missed, BANK)
+        assert (again["action"], again["why"], again["order_id"]) == ("withheld", "cooldown", "")
+
+
+async def test_a_report_overrides_a_release_from_before_it(home: Path | str) -> None:
+    found = hirer()
+    async with station(home) as desk:
+        (taken,) = await desk.triage(found)
+        await known(desk, found)
+        await desk.reach(taken.order_id, "applied")
+        await desk.run(lambda at: at.change(taken.order_id, OrderEvent.RELEASE, ANN, reason="verified"))
+        await desk.reach(taken.order_id, "released")
+        held = await report(desk, found, BANK)
+        assert (held["action"], held["state"]) == ("order", "proposed")
+
+
+async def test_what_a_freeze_holds_is_not_held_once_more_when_it_is_reported_again(home: Path | str) -> None:
+    missed = assessed(transfer(), Band.ALLOW)
+    async with station(home) as desk:
+        await known(desk, missed)
+        held = await report(desk, missed, BANK)
+        await desk.reach(held["order_id"], "applied")
+        (draft_,) = await freezes(desk)
+        await submit(desk, draft_.order_id)
+        await approve(desk, draft_.order_id, BOB)
+        await desk.reach(held["order_id"], "converted")
+        again = await report(desk, missed, BANK)
+        assert (again["action"], again["why"]) == ("attached", "blocked_already")
+        assert (again["order_id"], again["state"]) == (draft_.order_id, "effective_limited")
+
+
+async def test_a_stop_on_the_payer_holds_nothing_of_what_it_reports_to_have_paid(home: Path | str) -> None:
+    paid = assessed(transfer(), reasons=(Reason(code="C02", weight=1.0, zh="出租", en="for hire"),))
+    async with station(home) as desk:
+        (taken,) = await desk.triage(paid)
+        await known(desk, paid)
+        assert (await desk.reach(taken.order_id, "applied")).target == paid.transfer.payer
+        held = await report(desk, paid, BANK)
+        assert held["action"] == "order"
+        assert (await desk.reach(held["order_id"], "applied")).target == paid.transfer.payee
