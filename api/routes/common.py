@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 STAFF = tuple(Role)
 FORBIDDEN_GUARDS = frozenset({"same_person", "person_required", "not_maker"})
+UNFIT_GUARDS = frozenset({"above_transfer"})
 
 
 def runtime_of(request: Request) -> Runtime:
@@ -61,7 +62,7 @@ def as_api_error(error: OrderError) -> ApiError:
         return Conflict(error.code, str(error))
     if isinstance(error, GuardFailed) and error.code in FORBIDDEN_GUARDS:
         return Forbidden(error.code, str(error))
-    if error.code.endswith("_required"):
+    if error.code.endswith("_required") or error.code in UNFIT_GUARDS:
         return Unprocessable(error.code, str(error))
     return Conflict(error.code, str(error))
 

@@ -31,10 +31,12 @@ class DraftWish(msgspec.Struct, frozen=True, kw_only=True):
 def draft(desk: Desk, wanted: DraftWish, maker: Actor) -> Order:
     """Store a draft on the payee's account of a transfer; raise `NotAssessed`, or `GuardFailed` if it exists.
 
-    Limited to the transfer's amount unless the whole account is asked for.
+    Limited to the transfer's amount unless the whole account is asked for; `GuardFailed` for more.
     """
     assessment = load_assessment(desk, wanted.transfer_id)
     transfer = assessment.transfer
+    if not wanted.whole_account and wanted.amount_fen > transfer.amount_fen:
+        raise GuardFailed("above_transfer", "the amount is above that of the transfer; ask for the whole account")
     kind = OrderKind(wanted.kind)
     amount_fen = 0 if wanted.whole_account else wanted.amount_fen or transfer.amount_fen
     order = Order(

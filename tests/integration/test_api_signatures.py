@@ -1,4 +1,4 @@
-"""What two persons sign over HTTP: under one document, and not by whoever raised the alert."""
+"""What persons draft and sign over HTTP: for no more than was transferred, and under one document."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from models.control.messages import CommandKind
 from models.money.types import Transfer
+from models.risk.assessment import Band
 from stream.broker import EmbeddedBroker
 from tests.apikit import Api, FakeBank, assessed, running, settings_for, transfer, until
 
@@ -63,3 +64,23 @@ async def test_both_sign_under_one_document_and_an_extension_brings_its_own(api:
     history = (await api.get(f"{path}/history"))["entries"]
     (approval,) = [json.loads(each["detail"]) for each in history if each["action"] == "order.approve_extension"]
     assert (approval["reason"], approval["document"]) == (longer["reason"], OTHER_PAPER)
+
+
+async def test_a_draft_asks_for_no_more_than_the_transfer_brought_unless_for_the_whole_account(api: Api) -> None:
+    subject = transfer(payee_account="6217000000000702", amount_fen=10_000)
+    api.topics.assess(assessed(subject, Band.WATCH))
+    body = {"kind": "freeze", "transfer_id": subject.transfer_id, "reason": "被害人报案"}
+
+    async def refused() -> Any:
+        told = code_of(await api.post("/v1/orders", body | {"amount_fen": 10_001}))
+        return told if told[0] != 404 else None
+
+    assert await until(refused) == (422, "above_transfer")
+    assert await api.orders(account=subject.payee_account) == []
+    for round_, (wanted, drafted) in enumerate(
+        (({"amount_fen": 10_000}, 10_000), ({}, 10_000), ({"amount_fen": 1}, 1))
+    ):
+        made = await api.post("/v1/orders", body | wanted | {"round": round_ + 1})
+        assert (made.status_code, made.json()["amount_fen"]) == (201, drafted)
+    whole = await api.post("/v1/orders", body | {"amount_fen": 10_001, "whole_account": True, "round": 4})
+    assert (whole.status_code, whole.json()["amount_fen"]) == (201, 0)
