@@ -34,10 +34,11 @@ class Status(StrEnum):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """Status and wall time of the first acceptance."""
+    """Status and wall time of the first acceptance; ``registered`` is the digest of the content that counts."""
 
     status: Status
     accepted_wall_us: int
+    registered: bytes = b""
 
 
 class _Posted(msgspec.Struct, frozen=True):
@@ -76,6 +77,17 @@ class Intake:
         ``parent`` is the trace of the request that posts them.
         """
         posted = [_posted(transfer, self._traces.of_transfer(parent)) for transfer in transfers]
+        answers: list[Outcome | None] = [None] * len(posted)
+        while open_ := [place for place, answer in enumerate(answers) if answer is None]:
+            told = await self._round([posted[place] for place in open_])
+            for place, answer in zip(open_, told, strict=True):
+                answers[place] = answer
+        done = [answer for answer in answers if answer is not None]
+        _count(posted, done)
+        return done
+
+    async def _round(self, posted: Sequence[_Posted]) -> list[Outcome | None]:
+        """Post what no request is posting, and wait for what another posts; ``None`` for what is to be posted yet."""
         own: dict[str, _Posted] = {}
         for each in posted:
             if each.transfer.transfer_id not in self._flights:
@@ -86,7 +98,7 @@ class Intake:
             if each.transfer.transfer_id not in own
         }
         done = await self._fly(own) if own else {}
-        answers = []
+        answers: list[Outcome | None] = []
         for each in posted:
             transfer_id = each.transfer.transfer_id
             if own.get(transfer_id) is each:
@@ -95,7 +107,6 @@ class Intake:
                 answers.append(_again(own[transfer_id].digest, each.digest, done[transfer_id]))
             else:
                 answers.append(await _joined(others[transfer_id], each))
-        _count(posted, answers)
         return answers
 
     async def _fly(self, own: dict[str, _Posted]) -> dict[str, Outcome]:
@@ -151,21 +162,28 @@ def _outcome(registered: Registered, confirmed: bool | None) -> Outcome:
     status = {Standing.CONFLICT: Status.CONFLICT, Standing.CONFIRMED: Status.DUPLICATE}.get(registered.standing)
     if status is None:
         status = Status.ACCEPTED if confirmed else Status.UNAVAILABLE
-    return Outcome(status, registered.accepted_wall_us)
+    return Outcome(status, registered.accepted_wall_us, registered.digest)
 
 
-def _again(first_digest: bytes, digest: bytes, first: Outcome) -> Outcome:
-    """Return the outcome of a second post of a transfer whose first post is known."""
+def _again(first_digest: bytes, digest: bytes, first: Outcome) -> Outcome | None:
+    """Return the outcome of a second post of a transfer whose first post is known; ``None`` if that does not tell.
+
+    It does not if the first was in conflict with what is registered, and the second is that.
+    """
     if digest != first_digest:
-        return Outcome(Status.CONFLICT, first.accepted_wall_us)
+        registered = first.status is Status.CONFLICT and digest == first.registered
+        return None if registered else Outcome(Status.CONFLICT, first.accepted_wall_us)
     status = Status.DUPLICATE if first.status is Status.ACCEPTED else first.status
     return Outcome(status, first.accepted_wall_us)
 
 
-async def _joined(flight: _Flight, posted: _Posted) -> Outcome:
+async def _joined(flight: _Flight, posted: _Posted) -> Outcome | None:
+    """Wait for another request's post; if nothing came of it, this one is as unavailable, whatever its content."""
     transfer_id = posted.transfer.transfer_id
     outcomes = await asyncio.shield(flight.future)
-    first = outcomes.get(transfer_id, Outcome(Status.UNAVAILABLE, 0))
+    first = outcomes.get(transfer_id)
+    if first is None:
+        return Outcome(Status.UNAVAILABLE, 0)
     return _again(flight.digests[transfer_id], posted.digest, first)
 
 

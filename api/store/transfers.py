@@ -36,10 +36,11 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Registered(msgspec.Struct, frozen=True):
-    """Answer of the registry; the time is that of the first acceptance."""
+    """Answer of the registry; the time is that of the first acceptance, the digest that of the registered content."""
 
     standing: Standing
     accepted_wall_us: int
+    digest: bytes
 
 
 class AssessedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,12 +70,17 @@ def register(connection: Connection, rows: Sequence[Registration]) -> dict[str, 
 def _register_chunk(connection: Connection, rows: Sequence[Registration]) -> dict[str, Registered]:
     values = [msgspec.structs.asdict(row) for row in rows]
     new = set(connection.execute(_register_statement(connection.dialect.name), values).scalars())
-    answer = {row.transfer_id: Registered(Standing.NEW, row.accepted_wall_us) for row in rows if row.transfer_id in new}
+    answer = {
+        row.transfer_id: Registered(Standing.NEW, row.accepted_wall_us, row.digest)
+        for row in rows
+        if row.transfer_id in new
+    }
     known = {row.transfer_id: row for row in rows if row.transfer_id not in new}
     if known:
         found = connection.execute(select(accepted).where(accepted.c.transfer_id.in_(known)))
         for each in found:
-            answer[each.transfer_id] = Registered(_standing(known[each.transfer_id], each), each.accepted_wall_us)
+            standing = _standing(known[each.transfer_id], each)
+            answer[each.transfer_id] = Registered(standing, each.accepted_wall_us, bytes(each.digest))
     return answer
 
 

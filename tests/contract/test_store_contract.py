@@ -71,7 +71,7 @@ class TestRegistry:
         assert [again[each].standing for each in "abc"] == [Standing.CONFIRMED, Standing.UNCONFIRMED, Standing.NEW]
         other = await database.write(lambda c: transfers.register(c, rows("a", content=b"y")))
         assert other["a"].standing is Standing.CONFLICT
-        assert other["a"].accepted_wall_us == 100
+        assert (other["a"].accepted_wall_us, other["a"].digest) == (100, b"x")
 
     async def test_more_than_one_statement_takes(self, database: Database) -> None:
         many = rows(*(f"id{number}" for number in range(1_203)))
