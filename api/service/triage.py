@@ -64,7 +64,7 @@ def carry_out(
 ) -> Taken:
     """Do what the policy decided, unless the brake withholds it."""
     if decision.action is Action.ATTACHED and decision.order is not None:
-        return _attach(desk, assessment, decision.order)
+        return _attach(desk, assessment, decision.order, decision.why)
     if decision.action is not Action.ORDER or decision.order is None:
         return Taken(action=decision.action, why=decision.why)
     if _braked(desk, brake, assessment, decision.order.bank):
@@ -75,14 +75,14 @@ def carry_out(
     return Taken(action=Action.ORDER, order_id=decision.order.order_id)
 
 
-def _attach(desk: Desk, assessment: Assessment, order: Order) -> Taken:
-    """Record a further suspicious credit on the control that holds the account already."""
+def _attach(desk: Desk, assessment: Assessment, order: Order, why: Why | None) -> Taken:
+    """Record a further suspicious transfer on the control that holds the account, or all that came in, already."""
     transfer_id = assessment.transfer.transfer_id
     if order.kind is OrderKind.PROTECTIVE_STOP:
         desk.change(order.order_id, OrderEvent.AMEND, MACHINE, transfer_ids=(transfer_id,))
     else:
         orders.link(desk.connection, msgspec.structs.replace(order, transfer_ids=(transfer_id,)))
-    return Taken(action=Action.ATTACHED, why=Why.BLOCKED_ALREADY, order_id=order.order_id)
+    return Taken(action=Action.ATTACHED, why=why, order_id=order.order_id)
 
 
 def _braked(desk: Desk, brake: Brake, assessment: Assessment, bank: str) -> bool:

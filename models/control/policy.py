@@ -30,7 +30,8 @@ LISTED = "listed_account"
 """Tracing method where the account itself is named: nothing is traced, all of it is held."""
 
 INFLOW = "inflow_24h"
-"""Tracing method where the whole account is suspected: all that came in within 24 hours, this credit included."""
+"""Tracing method where the whole account is suspected: all that came in within 24 hours, this credit included, less
+what open stops hold of the same 24 hours."""
 
 PAYEE_FOR_HIRE, PAYER_FOR_HIRE = "C01", "C02"
 """Grounds of the rule book that are conclusive: the one about the payee's account, the other about the payer's."""
@@ -76,6 +77,7 @@ class Why(StrEnum):
     EXEMPT_AT_BANK = "exempt_at_bank"
     COOLDOWN = "cooldown"
     BLOCKED_ALREADY = "blocked_already"
+    HELD_ALREADY = "held_already"
     INCONCLUSIVE = "inconclusive"
     BRAKE = "brake"
 
@@ -237,10 +239,21 @@ def decide(assessment: Assessment, standing: Standing, settings: PolicySettings,
     blocking = _blocking(standing.open_orders)
     if blocking is not None:
         return Decision(action=Action.ATTACHED, order=blocking, why=Why.BLOCKED_ALREADY)
+    return _against(assessment, target, standing, settings, now_us)
+
+
+def _against(
+    assessment: Assessment, target: Target, standing: Standing, settings: PolicySettings, now_us: int
+) -> Decision:
+    """Return what is to be done about an account that may be stopped and is not blocked."""
     resting = None if standing.level is ListLevel.BLACK else _resting(standing, settings, now_us)
     if resting is not None:
         return Decision(action=Action.WITHHELD, why=resting)
-    return Decision(action=Action.ORDER, order=_protective_stop(assessment, target, standing, settings, now_us))
+    same_day = _of_the_same_day(assessment.transfer, standing.open_orders) if target.method == INFLOW else []
+    left = _less(target, sum(order.amount_fen for order in same_day), assessment.transfer) if same_day else target
+    if same_day and left.amount_fen == 0:
+        return Decision(action=Action.ATTACHED, order=same_day[-1], why=Why.HELD_ALREADY)
+    return Decision(action=Action.ORDER, order=_protective_stop(assessment, left, standing, settings, now_us))
 
 
 def _resting(standing: Standing, settings: PolicySettings, now_us: int) -> Why | None:
@@ -258,6 +271,26 @@ def _blocking(orders: Iterable[Order]) -> Order | None:
         if applied or asked:
             return order
     return None
+
+
+def _of_the_same_day(transfer: Transfer, orders: Iterable[Order]) -> list[Order]:
+    """Return the stops that hold, or were asked to, what came into an account in 24 hours that a transfer's overlap."""
+    return [
+        order
+        for order in orders
+        if order.kind is OrderKind.PROTECTIVE_STOP
+        and order.method == INFLOW
+        and order.state in AWAITING_BANK | IN_FORCE
+        and order.amount_fen
+        and order.victim is not None
+        and abs(order.victim.occurred_us - transfer.occurred_us) < DAY_US
+    ]
+
+
+def _less(target: Target, held_fen: int, transfer: Transfer) -> Target:
+    """Return the target without what is held already; of a credit to it, at least the credit, which is not."""
+    credit_fen = transfer.amount_fen if target.key == transfer.payee else 0
+    return msgspec.structs.replace(target, amount_fen=max(target.amount_fen - held_fen, credit_fen, 0))
 
 
 def _protective_stop(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
@@ -106,6 +107,24 @@ async def test_each_credit_gets_its_own_amount_hold_until_the_account_is_blocked
         assert [(each.why, each.order_id) for each in taken[6:]] == [(Why.BLOCKED_ALREADY, last.order_id)] * 2
         assert len((await desk.order(last.order_id)).transfer_ids) == 3
     assert len(bank.sent) == 6
+
+
+async def test_stops_of_a_day_hold_what_came_in_once(home: Path | str) -> None:
+    holds = set[str]()
+    async with station(home) as desk:
+        for number in range(1, 4):
+            paid = Reason(code="C01", weight=1.0, zh="出租", en="for hire", evidence={"payee_24h_yuan": number * 100.0})
+            (taken,) = await desk.triage(assessed(transfer(amount_fen=10_000), reasons=(paid,)))
+            assert (await desk.reach(taken.order_id, "applied")).amount_fen == 10_000
+            holds.add(taken.order_id)
+        (draft_,) = await desk.database.read(lambda c: orders.search(c, orders.Filter(kind=OrderKind.FREEZE)))
+        assert draft_.amount_fen == 30_000
+        leaves = Reason(code="C02", weight=1.0, zh="出租", en="for hire", evidence={"payer_24h_yuan": 300.0})
+        out = transfer(payer_bank="ccb", payer_account="6217000000000002", payee_bank="icbc", payee_account="1")
+        (left,) = await desk.triage(assessed(msgspec.structs.replace(out, amount_fen=25_000), reasons=(leaves,)))
+        assert (left.action, left.why) == (Action.ATTACHED, Why.HELD_ALREADY)
+        assert left.order_id in holds
+        assert out.transfer_id in (await desk.order(left.order_id)).transfer_ids
 
 
 async def test_one_freeze_draft_for_all_holds_of_an_account(home: Path | str) -> None:

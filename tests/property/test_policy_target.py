@@ -14,14 +14,16 @@ from models.control.policy import (
     Action,
     PolicySettings,
     Standing,
+    Why,
     decide,
     target_of,
 )
+from models.control.records import Order
 from models.control.states import OrderKind
 from models.money.types import Transfer
 from models.risk.assessment import AccountLists, Assessment, Band, DetectorScore, ListLevel, Reason
 
-HOUSE, NOW_US = PolicySettings(), 1_773_707_400_000_000
+HOUSE, NOW_US, MINUTE_US = PolicySettings(), 1_773_707_400_000_000, 60_000_000
 CODES = (
     "M01",
     "M19",
@@ -113,3 +115,69 @@ def test_an_order_names_its_target_in_its_id_and_needs_the_stop_band(assessment:
         assert target.level is not ListLevel.WHITE
     elif assessment.band is Band.STOP:
         assert target is None or target.level is ListLevel.WHITE
+
+
+def move(number: int, fen: int, at_us: int, inflow_fen: int, *, credit: bool) -> Assessment:
+    """Return a payment to or from ccb/6217 that convicts this account for all that came in."""
+    ends = ("icbc", f"{number}", "ccb", "6217") if credit else ("ccb", "6217", "icbc", f"{number}")
+    names = ("payer_bank", "payer_account", "payee_bank", "payee_account")
+    evidence = {"payee_24h_yuan" if credit else "payer_24h_yuan": inflow_fen / 100}
+    code = PAYEE_FOR_HIRE if credit else PAYER_FOR_HIRE
+    return Assessment(
+        transfer=Transfer(
+            transfer_id=f"t{number}", amount_fen=fen, occurred_us=at_us, **dict(zip(names, ends, strict=True))
+        ),
+        risk=0.99,
+        band=Band.STOP,
+        reasons=(Reason(code=code, weight=1.0, zh="因", en="why", evidence=evidence),),
+        features=(),
+        feature_set="f",
+        rule_book="r",
+        scores=(),
+    )
+
+
+moves = st.lists(st.tuples(st.booleans(), st.integers(1, 10**11), st.integers(0, 100)), max_size=12)
+
+
+@given(moves)
+def test_stops_of_a_day_hold_together_what_came_in_and_no_more(said: list[tuple[bool, int, int]]) -> None:
+    """Credits to an account for hire and payments out of it within 24 hours, each of which convicts it."""
+    house = PolicySettings(max_amount_holds=100)
+    came_fen, now_us, held = 0, NOW_US, list[Order]()
+    for number, (credit, fen, minutes) in enumerate(said):
+        now_us += minutes * MINUTE_US
+        came_fen += fen if credit else 0
+        paid_fen = fen if credit else min(fen, came_fen)
+        if paid_fen:
+            found = move(number, paid_fen, now_us, came_fen, credit=credit)
+            made = decide(found, Standing(open_orders=tuple(held)), house, now_us)
+            assert made.order is not None
+            if credit:
+                assert (made.action, made.order.amount_fen) == (Action.ORDER, fen)
+                held.append(made.order)
+            else:
+                assert (made.action, made.why, made.order) == (Action.ATTACHED, Why.HELD_ALREADY, held[-1])
+        assert sum(order.amount_fen for order in held) == came_fen
+
+
+@given(moves, st.sets(st.integers(0, 11)))
+def test_what_came_in_unnoticed_or_was_let_go_is_held_at_the_next_payment(
+    said: list[tuple[bool, int, int]], unnoticed: set[int]
+) -> None:
+    """Of some credits and payments nothing is known but the sum that came in; nothing is held twice."""
+    house = PolicySettings(max_amount_holds=100)
+    came_fen, now_us, held = 0, NOW_US, list[Order]()
+    for number, (credit, fen, minutes) in enumerate(said):
+        now_us += minutes * MINUTE_US
+        came_fen += fen if credit else 0
+        paid_fen = fen if credit else min(fen, came_fen)
+        if number in unnoticed or not paid_fen:
+            continue
+        found = move(number, paid_fen, now_us, came_fen, credit=credit)
+        made = decide(found, Standing(open_orders=tuple(held)), house, now_us)
+        assert made.order is not None
+        if made.action is Action.ORDER:
+            assert made.order.amount_fen > 0
+            held.append(made.order)
+        assert sum(order.amount_fen for order in held) == came_fen

@@ -128,6 +128,44 @@ def test_only_a_detector_that_learned_from_verdicts_is_taken_at_its_word(
     assert (made.action is Action.ORDER) is acts
 
 
+INFLOW_HOLD = {"method": "inflow_24h", "amount_fen": 10_000}
+
+
+@pytest.mark.parametrize(
+    "state", [OrderState.PROPOSED, OrderState.UNCONFIRMED, OrderState.APPLIED, OrderState.UNDER_REVIEW]
+)
+def test_what_an_open_stop_holds_of_the_same_day_is_not_held_again(state: OrderState) -> None:
+    held = order(state=state, stop_point_us=T0, **INFLOW_HOLD)
+    paid = assessment(Band.STOP, ListLevel.NONE, ground("C01", payee_24h_yuan=200.0))
+    assert decide(paid, Standing(open_orders=(held,)), HOUSE, T0).order.amount_fen == 123_45  # type: ignore[union-attr]
+    more = assessment(Band.STOP, ListLevel.NONE, ground("C01", payee_24h_yuan=300.0))
+    assert decide(more, Standing(open_orders=(held,)), HOUSE, T0).order.amount_fen == 200_00  # type: ignore[union-attr]
+    left = assessment(Band.STOP, ListLevel.NONE, ground("C02", payer_24h_yuan=150.0))
+    assert decide(left, Standing(open_orders=(held,)), HOUSE, T0).order.amount_fen == 50_00  # type: ignore[union-attr]
+
+
+def test_a_payment_out_of_an_account_that_is_held_for_all_that_came_in_is_recorded_on_one_of_the_stops() -> None:
+    holds = tuple(applied(order_id=f"PS-{number:016x}", **INFLOW_HOLD) for number in range(2))
+    left = assessment(Band.STOP, ListLevel.NONE, ground("C02", payer_24h_yuan=200.0))
+    made = decide(left, Standing(open_orders=holds), HOUSE, T0)
+    assert (made.action, made.why, made.order) == (Action.ATTACHED, Why.HELD_ALREADY, holds[1])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "direct_credit"},
+        {"state": OrderState.RELEASING},
+        {"kind": OrderKind.FREEZE, "state": OrderState.DRAFT},
+        {"victim": msgspec.structs.replace(VICTIM, occurred_us=T0 - 24 * HOUR)},
+    ],
+)
+def test_other_stops_take_nothing_off(changes: dict[str, object]) -> None:
+    held = applied(**(INFLOW_HOLD | changes))
+    left = assessment(Band.STOP, ListLevel.NONE, ground("C02", payer_24h_yuan=200.0))
+    assert decide(left, Standing(open_orders=(held,)), HOUSE, T0).order.amount_fen == 200_00  # type: ignore[union-attr]
+
+
 def test_same_transfer_same_order() -> None:
     first, second = (decide(assessment(), Standing(), HOUSE, at).order for at in (T0, T0 + HOUR))
     assert first is not None
