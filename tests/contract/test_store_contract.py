@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,8 @@ from prometheus_client import REGISTRY
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from api.store import audit, lists, orders, outbox, publications, transfers
 from api.store import database as database_module
+from api.store import lists, orders, outbox, publications, transfers
 from api.store.database import Database, Priority, StoreAway
 from api.store.migrate import config_for, upgrade
 from api.store.tables import metadata
@@ -222,67 +221,6 @@ class TestOutbox:
         assert not await database.read(lambda c: outbox.is_open(c, application_id))
         assert await database.read(outbox.ages) == [("ccb", 2, 1)]
         assert await database.read(lambda c: outbox.stamps_of(c, self.pending(1).order_id)) == outbox.Stamps(5, 6)
-
-
-class TestAudit:
-    @staticmethod
-    def write(connection: Connection, number: int = 0) -> None:
-        audit.append(connection, at_us=T0, actor="ann", action="a", subject=f"s{number % 2}", detail={"n": number})
-
-    async def test_chain_holds_and_can_be_read(self, database: Database) -> None:
-        for number in range(5):
-            await database.write(lambda c, number=number: self.write(c, number))
-        report = await database.read(audit.verify)
-        assert (report.breach, report.entries) == ("", 5)
-        assert [each.seq for each in await database.read(lambda c: audit.read(c, subject="s1"))] == [2, 4]
-        assert [each.seq for each in await database.read(lambda c: audit.read(c, after=3))] == [4, 5]
-
-    async def test_a_rolled_back_transaction_leaves_no_entry(self, database: Database) -> None:
-        def fail(connection: Connection) -> None:
-            self.write(connection)
-            raise ValueError("no")
-
-        await database.write(self.write)
-        with pytest.raises(ValueError, match="no"):
-            await database.write(fail)
-        await database.write(self.write)
-        report = await database.read(audit.verify)
-        assert (report.breach, report.entries) == ("", 2)
-
-    async def test_many_threads_make_one_chain(self, database: Database) -> None:
-        def append() -> None:
-            with database.engine.begin() as connection:
-                self.write(connection)
-
-        with ThreadPoolExecutor(4) as threads:
-            for future in [threads.submit(append) for _ in range(40)]:
-                future.result()
-        report = await database.read(audit.verify)
-        assert (report.breach, report.entries) == ("", 40)
-
-    async def test_the_table_refuses_changes(self, database: Database) -> None:
-        await database.write(self.write)
-        for statement in ("UPDATE audit SET actor = 'eve'", "DELETE FROM audit"):
-            with pytest.raises((DBAPIError, StoreAway), match="append-only"):
-                await database.write(lambda c, statement=statement: c.execute(text(statement)))
-
-    @pytest.mark.parametrize("last", [False, True])
-    async def test_tampering_below_the_database_is_found(self, database: Database, last: bool) -> None:
-        for number in range(3):
-            await database.write(lambda c, number=number: self.write(c, number))
-
-        def tamper(connection: Connection) -> None:
-            if connection.dialect.name == "sqlite":
-                connection.execute(text("DROP TRIGGER audit_no_update"))
-                connection.execute(text("DROP TRIGGER audit_no_delete"))
-            else:
-                connection.execute(text("ALTER TABLE audit DISABLE TRIGGER audit_no_change"))
-            change = "DELETE FROM audit WHERE seq = 3" if last else "UPDATE audit SET actor = 'eve' WHERE seq = 2"
-            connection.execute(text(change))
-
-        await database.write(tamper)
-        report = await database.read(audit.verify)
-        assert report.breach == ("the chain ends at entry 2, its head says 3" if last else "entry 2 was changed")
 
 
 async def test_publications_keep_their_order(database: Database) -> None:
