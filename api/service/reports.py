@@ -15,9 +15,9 @@ from api.service.triage import Taken, carry_out, standing_of
 from api.store import orders, samples, transfers, verdicts
 from models.control.brake import Brake
 from models.control.orders import order_id_of, takes
-from models.control.policy import Action, Decision, Standing, Why, decide, target_of
+from models.control.policy import Action, Decision, Standing, Why, decide, is_released, target_of
 from models.control.records import Actor, GuardFailed, Order
-from models.control.states import AWAITING_BANK, IN_FORCE, OrderEvent, OrderKind, OrderState
+from models.control.states import AWAITING_BANK, IN_FORCE, OrderEvent, OrderKind
 from models.money.types import AccountId
 from models.risk.assessment import Assessment, Band, Reason, Severity
 from models.wire import Topic, Verdict, VerdictLabel, VerdictSource, decode_assessment, rank_of
@@ -150,17 +150,13 @@ def _hold(desk: Desk, brake: Brake, assessment: Assessment, report_id: str, acto
                 desk.draft_freeze(order)
             return Taken(action=Action.ORDER, order_id=order.order_id)
     known = standing_of(desk, target)
-    if not any(order.raised_by and order.state in _LET_GO for order in existing):
+    if not any(order.raised_by and is_released(order) for order in existing):  # by a person, who knew of the report
         known = msgspec.structs.replace(known, released_us=0)
     decision = decide(reported, known, desk.rules.policy, desk.now_us)
     if decision.action is Action.ORDER and decision.order is not None:
         own = _own_order(desk, decision.order, report_id, actor)
         decision = _unless_covered(msgspec.structs.replace(decision, order=own), own, known)
     return carry_out(desk, brake, reported, decision)
-
-
-_LET_GO: Final = frozenset({OrderState.RELEASING, OrderState.RELEASED})
-"""A person who released a stop that was reported knew of the report; saying it again does not undo that."""
 
 
 def _unless_covered(decision: Decision, own: Order, known: Standing) -> Decision:

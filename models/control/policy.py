@@ -139,7 +139,7 @@ def standing_from(orders: Iterable[Order], level: ListLevel) -> Standing:
     """Return the standing of an account from all its orders and its list level."""
     known = tuple(orders)
     stops = [order for order in known if order.kind is OrderKind.PROTECTIVE_STOP]
-    released = [order for order in stops if _is_released(order)]
+    released = [order for order in stops if is_released(order)]
     return Standing(
         level=level,
         open_orders=tuple(order for order in known if order.state not in terminal_states(order.kind)),
@@ -148,7 +148,7 @@ def standing_from(orders: Iterable[Order], level: ListLevel) -> Standing:
     )
 
 
-def _is_released(stop: Order) -> bool:
+def is_released(stop: Order) -> bool:
     """Return whether a person has released a stop, whatever its bank made of that."""
     failed = stop.state is OrderState.RELEASE_FAILED and stop.came_from is OrderState.RELEASING
     return failed or stop.state in (OrderState.RELEASED, OrderState.RELEASING)
