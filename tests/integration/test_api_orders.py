@@ -57,10 +57,12 @@ async def seen(api: Api, subject: Transfer) -> dict[str, Any]:
 
 
 async def held(api: Api) -> tuple[Transfer, dict[str, Any]]:
-    """Return a transfer whose money is held, and its order."""
+    """Return a transfer whose money is held and whose assessment is stored, and its order."""
     subject = to_new_account()
     api.topics.assess(assessed(subject))
-    return subject, await one(api, subject, "protective_stop", "applied")
+    hold = await one(api, subject, "protective_stop", "applied")
+    await seen(api, subject)
+    return subject, hold
 
 
 def code_of(response: httpx.Response) -> tuple[int, str]:
