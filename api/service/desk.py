@@ -11,14 +11,14 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection
 
-from api.store import audit, lists, orders, outbox, publications, transfers, verdicts
+from api.store import audit, lists, orders, outbox, publications, verdicts
 from models.control.brake import Cap, Tally, Trip
 from models.control.commands import command_of
 from models.control.deadlines import Clocks, next_due
 from models.control.feedback import event_of
 from models.control.messages import BankFeedback, ControlKind, VictimTransfer
 from models.control.orders import check_new, step, transition_of
-from models.control.policy import BLOCKING, PolicySettings, doubted_until_us, freeze_draft, victim_of
+from models.control.policy import BLOCKING, PolicySettings, doubted_until_us, freeze_draft
 from models.control.records import MACHINE, Act, Actor, Order, WrongState
 from models.control.states import (
     AWAITING_BANK,
@@ -32,7 +32,7 @@ from models.control.states import (
 )
 from models.control.table import terminal_states
 from models.money.types import AccountId, split_account_id
-from models.wire import ControlEntry, Topic, decode_assessment
+from models.wire import ControlEntry, Topic
 
 PRIORITY: Final = {OrderKind.PROTECTIVE_STOP: 0, OrderKind.STOP: 1, OrderKind.FREEZE: 2}
 """Commands that stop money leave before those that let it go (`RELEASE_PRIORITY`)."""
@@ -273,12 +273,12 @@ class Desk:
             self.publish_control(after.target)
         return after
 
-    def draft_freeze(self, hold: Order) -> None:
+    def draft_freeze(self, hold: Order, reported: VictimTransfer | None = None) -> None:
         """Draft the freeze that would follow a protective stop, or add what it lacks to the account's open draft."""
         found = orders.open_on_account(self.connection, hold.bank, hold.account)
         freezes = [each for each in found if each.kind is OrderKind.FREEZE]
         drafted = {key for each in freezes for key in each.transfer_ids}
-        draft = freeze_draft(hold, self.rules.policy, self.now_us, self._credits(hold), drafted)
+        draft = freeze_draft(hold, self.rules.policy, self.now_us, reported, drafted)
         if draft is None:
             return
         for existing in freezes:
@@ -293,12 +293,6 @@ class Desk:
                 )
                 return
         self.open(draft)
-
-    def _credits(self, hold: Order) -> dict[str, VictimTransfer]:
-        """Return the credits to the account that were recorded on a stop and are assessed."""
-        rows = [transfers.find_assessment(self.connection, each) for each in hold.transfer_ids]
-        known = [decode_assessment(row.body).transfer for row in rows if row is not None and row.payee == hold.target]
-        return {each.transfer_id: victim_of(each) for each in known}
 
     def _hand_over(self, police: Order) -> None:
         """A police order took effect: the bank's own stops it covers end, and a freeze supersedes stops."""

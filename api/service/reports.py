@@ -15,7 +15,7 @@ from api.service.triage import Taken, carry_out, standing_of
 from api.store import orders, samples, transfers, verdicts
 from models.control.brake import Brake
 from models.control.orders import order_id_of, takes
-from models.control.policy import Action, Decision, Standing, Why, decide, is_released, target_of
+from models.control.policy import Action, Decision, Standing, Why, decide, is_released, target_of, victim_of
 from models.control.records import Actor, GuardFailed, Order
 from models.control.states import AWAITING_BANK, IN_FORCE, OrderEvent, OrderKind
 from models.money.types import AccountId
@@ -147,7 +147,7 @@ def _hold(desk: Desk, brake: Brake, assessment: Assessment, report_id: str, acto
     for order in existing:
         if order.state in AWAITING_BANK | IN_FORCE:
             if is_present(order):
-                desk.draft_freeze(order)
+                desk.draft_freeze(order, victim_of(assessment.transfer))
             return Taken(action=Action.ORDER, order_id=order.order_id)
     known = standing_of(desk, target)
     if not any(order.raised_by and is_released(order) for order in existing):  # by a person, who knew of the report

@@ -8,10 +8,8 @@ here and wait for two persons.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Final
 
 import msgspec
 
@@ -56,9 +54,6 @@ CLEARED = frozenset({OrderState.RELEASED, OrderState.LIFTED})
 
 UNRESOLVED = frozenset({OrderState.EXPIRED, OrderState.DECLINED, OrderState.REFUSED, OrderState.FAILED})
 """Ends of an order by a clock or a bank: nobody has said whether it was right."""
-
-
-NO_CREDITS: Final[Mapping[str, VictimTransfer]] = MappingProxyType({})
 
 
 class Action(StrEnum):
@@ -342,18 +337,23 @@ def freeze_draft(
     hold: Order,
     settings: PolicySettings,
     now_us: int,
-    credits: Mapping[str, VictimTransfer] = NO_CREDITS,
+    reported: VictimTransfer | None = None,
     drafted: Container[str] = (),
 ) -> Order | None:
     """Return the draft of a freeze that would follow a protective stop in force; ``None`` if all is ``drafted``.
 
-    It asks for what the stop really covers, at most the stopped amount, and for each of the ``credits`` that
-    were recorded on the stop later; it stays a draft until two persons have signed.
+    It asks for what the stop really covers, at most the stopped amount, and for a credit recorded on it that was
+    ``reported``: other credits are suspected as well, but nobody has asked for them. It stays a draft until two
+    persons have signed.
     """
-    sums = {key: fen for key, fen in _to_freeze(hold, credits).items() if key not in drafted}
-    if not sums:
+    asked = hold.amount_fen or (hold.victim.amount_fen if hold.victim else 0)
+    sums = {hold.transfer_ids[0]: min(hold.executed_fen, asked) if hold.executed_fen else asked}
+    if reported is not None:
+        sums.setdefault(reported.transfer_id, reported.amount_fen)
+    left = {key: fen for key, fen in sums.items() if key not in drafted}
+    if not left:
         return None
-    first, amount = next(iter(sums)), sum(sums.values())
+    first, amount = next(iter(left)), sum(left.values())
     return Order(
         order_id=order_id_of(OrderKind.FREEZE, first, hold.target),
         kind=OrderKind.FREEZE,
@@ -363,8 +363,8 @@ def freeze_draft(
         amount_fen=amount,
         whole_reason="" if amount else hold.whole_reason,
         currency=hold.currency,
-        transfer_ids=tuple(sums),
-        victim=credits.get(first, hold.victim),
+        transfer_ids=tuple(left),
+        victim=hold.victim if first == hold.transfer_ids[0] else reported,
         method=hold.method,
         tier=hold.tier,
         risk=hold.risk,
@@ -376,11 +376,3 @@ def freeze_draft(
         created_us=now_us,
         state_since_us=now_us,
     )
-
-
-def _to_freeze(hold: Order, credits: Mapping[str, VictimTransfer]) -> dict[str, int]:
-    """Return the sums by transfer; a credit of which nothing is known is left to a later draft."""
-    cause, *later = hold.transfer_ids
-    asked = hold.amount_fen or (hold.victim.amount_fen if hold.victim else 0)
-    covered = min(hold.executed_fen, asked) if hold.executed_fen else asked
-    return {cause: covered} | {each: credits[each].amount_fen for each in later if each in credits}

@@ -260,17 +260,19 @@ def test_freeze_draft_asks_for_what_is_held_and_never_for_more(amount: int, exec
     assert draft.maker == "sluice"
 
 
-def test_a_freeze_takes_over_each_credit_recorded_on_a_stop_by_its_own_sum_and_none_twice() -> None:
-    credits = {each: msgspec.structs.replace(VICTIM, transfer_id=each, amount_fen=300) for each in ("t2", "t3")}
-    hold = applied(transfer_ids=("t1", "t2", "t3", "unknown"), amount_fen=0, whole_reason="r")
-    first = freeze_draft(hold, HOUSE, T0, credits)
-    rest = freeze_draft(hold, HOUSE, T0, credits, drafted={"t1", "t2"})
-    assert first is not None
+def test_a_freeze_takes_over_a_reported_credit_by_its_own_sum_and_none_twice() -> None:
+    second = msgspec.structs.replace(VICTIM, transfer_id="t2", amount_fen=300)
+    hold = applied(transfer_ids=("t1", "t2", "t3"), amount_fen=0, whole_reason="r")
+    unasked, both = freeze_draft(hold, HOUSE, T0), freeze_draft(hold, HOUSE, T0, second)
+    rest = freeze_draft(hold, HOUSE, T0, second, drafted={"t1"})
+    assert unasked is not None
+    assert both is not None
     assert rest is not None
-    assert (first.transfer_ids, first.amount_fen, first.victim) == (("t1", "t2", "t3"), 500_600, VICTIM)
-    assert (rest.transfer_ids, rest.amount_fen, rest.victim) == (("t3",), 300, credits["t3"])
-    assert first.order_id != rest.order_id
-    assert freeze_draft(hold, HOUSE, T0, credits, drafted=set(credits) | {"t1"}) is None
+    assert (unasked.transfer_ids, unasked.amount_fen, unasked.victim) == (("t1",), 500_000, VICTIM)
+    assert (both.transfer_ids, both.amount_fen, both.victim) == (("t1", "t2"), 500_300, VICTIM)
+    assert (rest.transfer_ids, rest.amount_fen, rest.victim) == (("t2",), 300, second)
+    assert both.order_id != rest.order_id
+    assert freeze_draft(hold, HOUSE, T0, second, drafted={"t1", "t2"}) is None
 
 
 def ended(state: OrderState, at_us: int = T0, kind: OrderKind = OrderKind.PROTECTIVE_STOP) -> Order:
