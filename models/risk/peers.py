@@ -12,9 +12,7 @@ An account with a million counterparties needs no more room than one with thirty
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from functools import reduce
 from math import log
-from operator import or_
 from typing import Final
 from zlib import crc32
 
@@ -103,17 +101,18 @@ def circle(peers: Peers, now_s: int) -> Circle:
         return (0, 0, 0, 0, peers.ever)
     size, week = len(last_s), bisect_left(last_s, week_s)
     of_week = size - week
-    kept_bits = _day_bits(peers.hashes) if of_week == PEERS_KEPT and peers.days else 0
-    if kept_bits:
-        of_week += _pushed_out_since(peers, week_s, kept_bits)
+    bitmaps = free = 0
+    if of_week == PEERS_KEPT and peers.days:
+        bitmaps, free = int.from_bytes(peers.days, "little"), _free_bits(peers.hashes)
+        of_week += _pushed_out(bitmaps, peers.day - week_s // DAY_S + 1, free)
     if last_s[-1] < day_s:
         return (0, 0, of_week, 0, peers.ever)
     day = bisect_left(last_s, day_s, week)
     of_day = size - day
     first_s = peers.first_s[day:]
     new = 0 if max(first_s) < day_s else sum([first >= day_s for first in first_s])
-    if of_day == PEERS_KEPT and kept_bits:
-        of_day += _pushed_out_since(peers, day_s, kept_bits)
+    if of_day == PEERS_KEPT and free:
+        of_day += _pushed_out(bitmaps, peers.day - day_s // DAY_S + 1, free)
     hour_s = now_s - HOUR_S
     of_hour = size - bisect_left(last_s, hour_s, day) if last_s[-1] >= hour_s else 0
     return (of_hour, of_day, of_week, new, peers.ever)
@@ -189,22 +188,22 @@ def _note_day(peers: Peers, peer: int, day: int) -> tuple[int, bytes]:
     return newest, (bitmaps & (1 << DAY_BITS * DAYS_KEPT) - 1).to_bytes(DAY_BITS * DAYS_KEPT // 8, "little")
 
 
-def _day_bits(hashes: tuple[int, ...]) -> int:
-    """Return the bits of these peers in a day's bitmap."""
-    return reduce(or_, [1 << (peer >> 26) for peer in hashes])
+def _free_bits(hashes: tuple[int, ...]) -> int:
+    """Return the bits of a day's bitmap that belong to none of these peers."""
+    taken = 0
+    for peer in hashes:
+        taken |= 1 << (peer >> 26)
+    return DAY_MASK & ~taken
 
 
-def _pushed_out_since(peers: Peers, since_s: int, kept_bits: int) -> int:
-    """Return the estimated number of pushed-out peers whose last day is not before that of ``since_s``.
+def _pushed_out(bitmaps: int, days: int, free: int) -> int:
+    """Return the estimated number of peers pushed out whose last day is among the newest ``days``.
 
-    One that has come back is among the kept ones: their bits say nothing of others, who are counted by the free bits.
+    One that has come back is among the kept ones, whose bits say nothing of others: these are counted by the free bits.
     """
-    days = min(peers.day - since_s // DAY_S + 1, DAYS_KEPT)
-    if days <= 0 or not peers.days:
+    if days <= 0:
         return 0
-    bitmaps = int.from_bytes(peers.days, "little")
     union = bitmaps
-    for back in range(1, days):
+    for back in range(1, min(days, DAYS_KEPT)):
         union |= bitmaps >> DAY_BITS * back
-    free = DAY_MASK & ~kept_bits
     return LINEAR_COUNT[free.bit_count() - 1][(union & free).bit_count()]
