@@ -184,8 +184,8 @@ TEXTS: Final[dict[str, Wording]] = {
         "share {payee_taint} of what the payee received of late is suspected",
     ),
     "M19": _say(
-        "上笔入账 {last_in_yuan} 元，{since_in_s} 秒后即向新收款方付款 {amount_yuan} 元，当日另有陌生付款方资金入账",
-        "{amount_yuan} yuan go to a new payee {since_in_s} s after {last_in_yuan} came in, today also from a stranger",
+        "上笔入账 {last_in_yuan} 元，{since_in_s} 秒后即向新收款方付款 {amount_yuan} 元，当日有首次付款方的资金入账",
+        "{amount_yuan} yuan go to a new payee {since_in_s} s after {last_in_yuan} came in; a new payer paid in today",
     ),
     "M20": _say(
         "收款方常在收款后 10 分钟内转出（比例 {payee_quick}），本笔 {amount_yuan} 元",
