@@ -11,14 +11,15 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection
 
-from api.store import audit, lists, orders, outbox, publications, verdicts
+from api.store import audit, lists, orders, outbox, publications, transfers, verdicts
 from models.control.brake import Cap, Tally, Trip
 from models.control.commands import command_of
 from models.control.deadlines import Clocks, next_due
 from models.control.feedback import event_of
+from models.control.handover import covers, freeze_draft
 from models.control.messages import BankFeedback, ControlKind, VictimTransfer
 from models.control.orders import check_new, step, transition_of
-from models.control.policy import BLOCKING, PolicySettings, doubted_until_us, freeze_draft
+from models.control.policy import PolicySettings, doubted_until_us, victim_of
 from models.control.records import MACHINE, Act, Actor, Order, WrongState
 from models.control.states import (
     AWAITING_BANK,
@@ -32,7 +33,7 @@ from models.control.states import (
 )
 from models.control.table import terminal_states
 from models.money.types import AccountId, split_account_id
-from models.wire import ControlEntry, Topic
+from models.wire import ControlEntry, Topic, decode_assessment
 
 PRIORITY: Final = {OrderKind.PROTECTIVE_STOP: 0, OrderKind.STOP: 1, OrderKind.FREEZE: 2}
 """Commands that stop money leave before those that let it go (`RELEASE_PRIORITY`)."""
@@ -240,8 +241,8 @@ class Desk:
             detail["document"] = act.document
         if act.feedback:
             detail["feedback"] = act.feedback
-        if act.raised_by:
-            detail["raised_by"] = act.raised_by
+        if act.reporters:
+            detail["reporters"] = act.reporters
         if before is None:
             detail |= {"transfer_ids": after.transfer_ids, "method": after.method, "reasons": after.reasons}
         action = f"order.{event.value}" if event else "order.open"
@@ -273,12 +274,12 @@ class Desk:
             self.publish_control(after.target)
         return after
 
-    def draft_freeze(self, hold: Order, reported: VictimTransfer | None = None) -> None:
+    def draft_freeze(self, hold: Order) -> None:
         """Draft the freeze that would follow a protective stop, or add what it lacks to the account's open draft."""
         found = orders.open_on_account(self.connection, hold.bank, hold.account)
         freezes = [each for each in found if each.kind is OrderKind.FREEZE]
         drafted = {key for each in freezes for key in each.transfer_ids}
-        draft = freeze_draft(hold, self.rules.policy, self.now_us, reported, drafted)
+        draft = freeze_draft(hold, self.rules.policy, self.now_us, self._reported(hold), drafted)
         if draft is None:
             return
         for existing in freezes:
@@ -289,10 +290,17 @@ class Desk:
                     MACHINE,
                     transfer_ids=draft.transfer_ids,
                     amount_fen=draft.amount_fen,
-                    raised_by=draft.raised_by,
+                    reporters=draft.reporters,
                 )
                 return
         self.open(draft)
+
+    def _reported(self, hold: Order) -> list[VictimTransfer]:
+        """Return the credits recorded on a stop that victims have reported."""
+        said = verdicts.reported_among(self.connection, hold.transfer_ids)
+        rows = [transfers.find_assessment(self.connection, each) for each in hold.transfer_ids if each in said]
+        known = [decode_assessment(row.body).transfer for row in rows if row is not None and row.payee == hold.target]
+        return [victim_of(each) for each in known]
 
     def _hand_over(self, police: Order) -> None:
         """A police order took effect: the bank's own stops it covers end, and a freeze supersedes stops."""
@@ -317,13 +325,3 @@ def is_present(order: Order) -> bool:
 def has_ended(order: Order) -> bool:
     """Whether nothing can happen to the order any more."""
     return order.state in terminal_states(order.kind)
-
-
-def covers(police: Order, other: Order) -> bool:
-    """Whether a police order in force makes another control on the same account superfluous.
-
-    A deficient one does not: what it lacks may be what the other control holds.
-    """
-    whole = police.control in BLOCKING
-    same_money = set(other.transfer_ids) <= set(police.transfer_ids)
-    return whole or (same_money and police.executed_fen > 0 and not police.deficient)

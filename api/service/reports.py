@@ -10,12 +10,13 @@ from typing import Final
 import msgspec
 import structlog
 
-from api.service.desk import Desk, Labelled, covers, is_present
+from api.service.desk import Desk, Labelled, is_present
 from api.service.triage import Taken, carry_out, standing_of
-from api.store import orders, samples, transfers, verdicts
+from api.store import audit, orders, samples, transfers, verdicts
 from models.control.brake import Brake
+from models.control.handover import covers
 from models.control.orders import order_id_of, takes
-from models.control.policy import Action, Decision, Standing, Why, decide, is_released, target_of, victim_of
+from models.control.policy import Action, Decision, Standing, Why, decide, is_released, target_of
 from models.control.records import Actor, GuardFailed, Order
 from models.control.states import AWAITING_BANK, IN_FORCE, OrderEvent, OrderKind
 from models.money.types import AccountId
@@ -25,6 +26,9 @@ from models.wire import Topic, Verdict, VerdictLabel, VerdictSource, decode_asse
 log = structlog.get_logger(__name__)
 
 VICTIM_REPORT: Final = VerdictSource.VICTIM_REPORT.value
+REPORTED_AGAIN: Final = "report.again"
+"""Entry of the audit trail about a transfer that somebody has reported after another."""
+
 REPORT_ROUND: Final = 2
 """A report makes an order of its own, told apart from the machine's order for the same transfer (ours); a later
 one if that has ended and the transfer is reported again."""
@@ -97,7 +101,7 @@ def file_report(desk: Desk, brake: Brake, report: Report, actor: Actor) -> Repor
     )
     done = [(each.transfer.transfer_id, _hold(desk, brake, each, report_id, actor)) for each in found]
     for each in found:
-        _note_who_raised(desk, each.transfer.transfer_id, actor)
+        _note_reporter(desk, each.transfer.transfer_id, report_id, actor)
     return ReportResult(
         report_id=report_id,
         duplicate=not new,
@@ -120,18 +124,21 @@ def _state_of(desk: Desk, order_id: str) -> str:
     return order.state.value if order else ""
 
 
-def _note_who_raised(desk: Desk, transfer_id: str, actor: Actor) -> None:
-    """Note on the orders of a transfer who reported it, on those that wait for a signature so that another gives it."""
+def _note_reporter(desk: Desk, transfer_id: str, report_id: str, actor: Actor) -> None:
+    """Note who reported a transfer, also where another did before and no order takes the name any more."""
+    if actor.name not in reporters_of(desk, transfer_id):
+        desk.note(REPORTED_AGAIN, transfer_id, actor, {"report_id": report_id})
     for order in orders.of_transfer(desk.connection, transfer_id):
-        if actor.name not in order.raised_by and takes(order, OrderEvent.AMEND):
-            desk.change(order.order_id, OrderEvent.AMEND, actor, raised_by=(actor.name,))
+        if actor.name not in order.reporters and takes(order, OrderEvent.AMEND):
+            desk.change(order.order_id, OrderEvent.AMEND, actor, reporters=(actor.name,))
 
 
-def raisers_of(desk: Desk, transfer_id: str) -> tuple[str, ...]:
-    """Return who reported a transfer, as far as its orders and the verdict of the report tell."""
+def reporters_of(desk: Desk, transfer_id: str) -> tuple[str, ...]:
+    """Return who reported a transfer: none of them gives the second signature to an order about it."""
     said = verdicts.of_transfer(desk.connection, transfer_id)
     names = [each.decided_by for each in said if each.source == VICTIM_REPORT]
-    names += [name for order in orders.of_transfer(desk.connection, transfer_id) for name in order.raised_by]
+    names += [name for order in orders.of_transfer(desk.connection, transfer_id) for name in order.reporters]
+    names += [each.actor for each in audit.read(desk.connection, subject=transfer_id) if each.action == REPORTED_AGAIN]
     return tuple(dict.fromkeys(names))
 
 
@@ -147,16 +154,20 @@ def _hold(desk: Desk, brake: Brake, assessment: Assessment, report_id: str, acto
     for order in existing:
         if order.state in AWAITING_BANK | IN_FORCE:
             if is_present(order):
-                desk.draft_freeze(order, victim_of(assessment.transfer))
+                desk.draft_freeze(order)
             return Taken(action=Action.ORDER, order_id=order.order_id)
     known = standing_of(desk, target)
-    if not any(order.raised_by and is_released(order) for order in existing):  # by a person, who knew of the report
+    if not any(order.reporters and is_released(order) for order in existing):  # by a person, who knew of the report
         known = msgspec.structs.replace(known, released_us=0)
     decision = decide(reported, known, desk.rules.policy, desk.now_us)
     if decision.action is Action.ORDER and decision.order is not None:
         own = _own_order(desk, decision.order, report_id, actor)
         decision = _unless_covered(msgspec.structs.replace(decision, order=own), own, known)
-    return carry_out(desk, brake, reported, decision)
+    taken = carry_out(desk, brake, reported, decision)
+    holding = orders.get(desk.connection, taken.order_id) if taken.action is Action.ATTACHED else None
+    if holding is not None and holding.kind is OrderKind.PROTECTIVE_STOP and is_present(holding):
+        desk.draft_freeze(holding)
+    return taken
 
 
 def _unless_covered(decision: Decision, own: Order, known: Standing) -> Decision:
@@ -171,7 +182,7 @@ def _own_order(desk: Desk, order: Order, report_id: str, actor: Actor) -> Order:
     """Return the report's own order, of the first round that none was made in; those made before hold nothing."""
     ids = (order_id_of(order.kind, order.transfer_ids[0], order.target, round_) for round_ in count(REPORT_ROUND))
     order_id = next(each for each in ids if orders.get(desk.connection, each) is None)
-    return msgspec.structs.replace(order, order_id=order_id, case_number=report_id, raised_by=(actor.name,))
+    return msgspec.structs.replace(order, order_id=order_id, case_number=report_id, reporters=(actor.name,))
 
 
 def _as_reported(assessment: Assessment) -> Assessment:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Row, case, func, s
 from api.store.dialect import CHUNK, insert_if_new, insert_or_replace
 from api.store.tables import assessments, reports, verdicts
 from models.money.types import AccountId, Transfer
-from models.wire import SOURCE_RANK, Verdict, VerdictLabel
+from models.wire import SOURCE_RANK, Verdict, VerdictLabel, VerdictSource
 
 
 def record_verdict(connection: Connection, verdict: Verdict, decided_by: str) -> bool:
@@ -33,6 +33,18 @@ def record_verdict(connection: Connection, verdict: Verdict, decided_by: str) ->
     }
     connection.execute(insert_or_replace(connection, verdicts, values))
     return True
+
+
+def reported_among(connection: Connection, transfer_ids: Sequence[str]) -> set[str]:
+    """Return which of these transfers a victim has reported."""
+    found: set[str] = set()
+    for start in range(0, len(transfer_ids), CHUNK):
+        statement = select(verdicts.c.transfer_id).where(
+            verdicts.c.transfer_id.in_(transfer_ids[start : start + CHUNK]),
+            verdicts.c.source == VerdictSource.VICTIM_REPORT.value,
+        )
+        found.update(connection.execute(statement).scalars())
+    return found
 
 
 def unplaced(connection: Connection, transfer_ids: Sequence[str]) -> set[str]:

@@ -12,7 +12,7 @@ TITLES = {
 }
 
 MEANINGS = {
-    OrderEvent.AMEND: "another transfer, or another sum, joins the order",
+    OrderEvent.AMEND: "another transfer, another sum, or who reported it, is noted on the order",
     OrderEvent.SUBMIT: "the first person signs, with the document",
     OrderEvent.APPROVE: "a second person signs; only then the bank is asked",
     OrderEvent.REJECT: "the second person refuses",

@@ -56,12 +56,3 @@ def _applied(order: Order, feedback: BankFeedback) -> OrderEvent:
         return OrderEvent.BANK_UNCLEAR
     whole = feedback.control in (ControlKind.FULL_BLOCK, ControlKind.DEBIT_BLOCK)
     return OrderEvent.BANK_FULL if freeze and whole else OrderEvent.BANK_OK
-
-
-def is_alarm(event: OrderEvent) -> bool:
-    """Whether an answer needs a person to look at the bank.
-
-    >>> is_alarm(OrderEvent.BANK_UNCLEAR)
-    True
-    """
-    return event in (OrderEvent.BANK_UNCLEAR, OrderEvent.BANK_FAILED)

@@ -50,7 +50,7 @@ def own_order(order: Order, act: Act) -> None:
 def second_person(order: Order, act: Act) -> None:
     """Checker is not maker, signer or raiser."""
     person(order, act)
-    involved = {order.maker, *order.raised_by, *(signature.name for signature in order.signatures)}
+    involved = {order.maker, *order.reporters, *(signature.name for signature in order.signatures)}
     _require(act.actor.name not in involved, "same_person", "a second person, who had no part in it, must do this")
 
 

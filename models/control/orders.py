@@ -167,7 +167,7 @@ def _from_people(order: Order, event: OrderEvent, act: Act) -> dict[str, Any]:
         new = tuple(each for each in act.transfer_ids if each not in order.transfer_ids)
         changes["transfer_ids"] = (*order.transfer_ids, *new)
         changes["amount_fen"] = order.amount_fen + act.amount_fen if order.amount_fen else 0
-        changes["raised_by"] = tuple(dict.fromkeys((*order.raised_by, *act.raised_by)))
+        changes["reporters"] = tuple(dict.fromkeys((*order.reporters, *act.reporters)))
     if event is OrderEvent.REMIND:
         changes["reminders"] = order.reminders + 1
     return changes

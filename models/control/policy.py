@@ -8,7 +8,7 @@ here and wait for two persons.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -27,9 +27,12 @@ DIRECT = "direct_credit"
 LISTED = "listed_account"
 """Tracing method where the account itself is named: nothing is traced, all of it is held."""
 
+SAME_INFLOW_US = DAY_US // 2
+"""Two transfers so close share most of the 24 hours before them; of a stop further back it is open how much (ours)."""
+
 INFLOW = "inflow_24h"
 """Tracing method where the whole account is suspected: all that came in within 24 hours, this credit included, less
-what open stops hold of the same 24 hours."""
+what open stops of the last 12 hours hold."""
 
 PAYEE_FOR_HIRE, PAYER_FOR_HIRE = "C01", "C02"
 """Grounds of the rule book that are conclusive: the one about the payee's account, the other about the payer's."""
@@ -269,7 +272,7 @@ def _blocking(orders: Iterable[Order]) -> Order | None:
 
 
 def _of_the_same_day(transfer: Transfer, orders: Iterable[Order]) -> list[Order]:
-    """Return the stops that hold, or were asked to, what came into an account in 24 hours that a transfer's overlap."""
+    """Return the stops that hold, or were asked to, most of what came into an account in the day before a transfer."""
     return [
         order
         for order in orders
@@ -278,7 +281,7 @@ def _of_the_same_day(transfer: Transfer, orders: Iterable[Order]) -> list[Order]
         and order.state in AWAITING_BANK | IN_FORCE
         and order.amount_fen
         and order.victim is not None
-        and abs(order.victim.occurred_us - transfer.occurred_us) < DAY_US
+        and abs(order.victim.occurred_us - transfer.occurred_us) < SAME_INFLOW_US
     ]
 
 
@@ -330,49 +333,4 @@ def victim_of(transfer: Transfer) -> VictimTransfer:
         payer_account=transfer.payer_account,
         amount_fen=transfer.amount_fen,
         occurred_us=transfer.occurred_us,
-    )
-
-
-def freeze_draft(
-    hold: Order,
-    settings: PolicySettings,
-    now_us: int,
-    reported: VictimTransfer | None = None,
-    drafted: Container[str] = (),
-) -> Order | None:
-    """Return the draft of a freeze that would follow a protective stop in force; ``None`` if all is ``drafted``.
-
-    It asks for what the stop really covers, at most the stopped amount, and for a credit recorded on it that was
-    ``reported``: other credits are suspected as well, but nobody has asked for them. It stays a draft until two
-    persons have signed.
-    """
-    asked = hold.amount_fen or (hold.victim.amount_fen if hold.victim else 0)
-    sums = {hold.transfer_ids[0]: min(hold.executed_fen, asked) if hold.executed_fen else asked}
-    if reported is not None:
-        sums.setdefault(reported.transfer_id, reported.amount_fen)
-    left = {key: fen for key, fen in sums.items() if key not in drafted}
-    if not left:
-        return None
-    first, amount = next(iter(left)), sum(left.values())
-    return Order(
-        order_id=order_id_of(OrderKind.FREEZE, first, hold.target),
-        kind=OrderKind.FREEZE,
-        state=OrderState.DRAFT,
-        bank=hold.bank,
-        account=hold.account,
-        amount_fen=amount,
-        whole_reason="" if amount else hold.whole_reason,
-        currency=hold.currency,
-        transfer_ids=tuple(left),
-        victim=hold.victim if first == hold.transfer_ids[0] else reported,
-        method=hold.method,
-        tier=hold.tier,
-        risk=hold.risk,
-        reasons=hold.reasons,
-        maker=MACHINE.name,
-        raised_by=hold.raised_by,
-        case_number=hold.case_number,
-        months=settings.freeze_months,
-        created_us=now_us,
-        state_since_us=now_us,
     )

@@ -98,7 +98,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tier: int = 0
     risk: float = 0.0
     reasons: tuple[Reason, ...] = ()
-    raised_by: tuple[str, ...] = ()
+    reporters: tuple[str, ...] = ()
     """Who reported the money the order is about; none of them gives the second signature."""
     case_number: str = ""
     hold_us: int = 0
@@ -157,4 +157,4 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     level: str = ""
     amount_fen: int = 0
     transfer_ids: tuple[str, ...] = ()
-    raised_by: tuple[str, ...] = ()
+    reporters: tuple[str, ...] = ()

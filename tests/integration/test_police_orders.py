@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from api.service.desk import Desk
@@ -21,7 +22,7 @@ from models.risk.assessment import Assessment, Band, Reason
 from models.wire import encode
 from telemetry.clock import ManualClock
 from tests.apikit import FakeBank, answer, assessed, transfer
-from tests.controlkit import ANN, BANK, BOB, CYD, HOUR, PAPER, T0, feedback
+from tests.controlkit import ANN, BANK, BOB, CYD, HOUR, PAPER, T0, feedback, order
 from tests.deskkit import Station, station, take_at_once
 from tests.pgkit import PostgresServer
 
@@ -143,7 +144,7 @@ async def only_another_approves(desk: Station, order_id: str) -> None:
 async def test_nobody_raised_what_the_machine_drafts_alone(home: Path | str) -> None:
     async with station(home) as desk:
         draft_ = await drafted(desk, hirer())
-        assert draft_.raised_by == ()
+        assert draft_.reporters == ()
         await submit(desk, draft_.order_id)
         assert (await approve(desk, draft_.order_id, CYD)).state is OrderState.DISPATCHED
 
@@ -161,7 +162,7 @@ async def test_who_reports_a_transfer_does_not_approve_the_freeze_that_waits(hom
         await report(desk, found, BANK)
         if not signed:
             await submit(desk, draft_.order_id)
-        assert (await desk.order(draft_.order_id)).raised_by == ("cyd", "ccb")
+        assert (await desk.order(draft_.order_id)).reporters == ("cyd", "ccb")
         await only_another_approves(desk, draft_.order_id)
         assert (await desk.database.read(audit.verify)).breach == ""
 
@@ -171,7 +172,7 @@ async def test_who_reports_a_transfer_does_not_approve_the_freeze_that_follows(h
     async with station(home) as desk:
         await known(desk, missed)
         held = await report(desk, missed, CYD)
-        assert (await desk.reach(held["order_id"], "applied")).raised_by == ("cyd",)
+        assert (await desk.reach(held["order_id"], "applied")).reporters == ("cyd",)
         (draft_,) = await freezes(desk)
         await submit(desk, draft_.order_id)
         await only_another_approves(desk, draft_.order_id)
@@ -234,6 +235,56 @@ async def test_a_credit_reported_after_the_first_signature_gets_a_draft_of_its_o
                 OrderState.DRAFT,
                 (second.transfer.transfer_id,),
             )
+
+
+async def test_a_freeze_asks_for_a_credit_that_its_own_report_puts_under_a_block(home: Path | str) -> None:
+    first, missed = hirer(amount_fen=2_000), assessed(transfer(amount_fen=3_000), Band.ALLOW)
+    async with station(home, FakeBank(control=ControlKind.DEBIT_BLOCK)) as desk:
+        await drafted(desk, first)
+        await known(desk, missed)
+        assert (await report(desk, missed, BANK))["action"] == "attached"
+        (draft_,) = await freezes(desk)
+        assert (draft_.amount_fen, len(draft_.transfer_ids)) == (5_000, 2)
+
+
+async def test_a_freeze_asks_for_what_was_reported_before_the_bank_answered(home: Path | str) -> None:
+    block = order(amount_fen=0, whole_reason="r")
+    missed = assessed(transfer(payee_account=block.account, amount_fen=3_000), Band.ALLOW)
+    async with station(home, dispatch=False) as desk:
+        await known(desk, missed)
+        await desk.run(lambda at: at.open(block))
+        assert (await report(desk, missed, BANK))["action"] == "attached"
+        await desk.run(lambda at: at.answer(block.order_id, feedback(block, control=ControlKind.DEBIT_BLOCK)))
+        (draft_,) = await freezes(desk)
+        assert (draft_.amount_fen, draft_.transfer_ids) == (503_000, ("t1", missed.transfer.transfer_id))
+
+
+async def test_a_second_reporter_is_known_where_no_order_takes_the_name(home: Path | str) -> None:
+    missed = assessed(transfer(), Band.ALLOW)
+    values = {"account": missed.transfer.payee, "level": "white", "reason": "r", "maker": "a", "checker": "b"}
+    async with station(home) as desk:
+        await known(desk, missed)
+        await desk.database.write(lambda c: lists.put_level(c, values))
+        for who in (BANK, CYD, CYD):
+            await report(desk, missed, who)
+        wish = DraftWish(kind="freeze", transfer_id=missed.transfer.transfer_id, reason="r")
+        draft_ = await desk.run(lambda at: draft(at, wish, ANN))
+        assert draft_.reporters == ("ccb", "cyd")
+        await submit(desk, draft_.order_id)
+        await only_another_approves(desk, draft_.order_id)
+
+
+async def test_a_person_may_ask_for_all_that_the_stop_of_a_transfer_holds_and_for_no_more(home: Path | str) -> None:
+    ground = Reason(code="C01", weight=1.0, zh="出租", en="for hire", evidence={"payee_24h_yuan": 300.0})
+    found = assessed(transfer(amount_fen=10_000), reasons=(ground,))
+    wish = DraftWish(kind="freeze", transfer_id=found.transfer.transfer_id, reason="r", amount_fen=30_001, round=2)
+    async with station(home) as desk:
+        assert (await drafted(desk, found)).amount_fen == 30_000
+        await known(desk, found)
+        with pytest.raises(GuardFailed, match="above that of the transfer"):
+            await desk.run(lambda at: draft(at, wish, ANN))
+        made = await desk.run(lambda at: draft(at, msgspec.structs.replace(wish, amount_fen=30_000), ANN))
+        assert made.amount_fen == 30_000
 
 
 async def expire(desk: Station, order_id: str) -> None:

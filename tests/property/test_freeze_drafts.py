@@ -6,8 +6,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.control.handover import freeze_draft
 from models.control.orders import step
-from models.control.policy import PolicySettings, freeze_draft
+from models.control.policy import PolicySettings
 from models.control.records import Order
 from models.control.states import OrderEvent, OrderState
 from tests.controlkit import T0, VICTIM, act, order
@@ -38,7 +39,9 @@ def test_each_credit_is_asked_for_once(
     )
     draft: Order | None = None
     for look in looks:
-        more = freeze_draft(hold, HOUSE, T0, victims.get(look), draft.transfer_ids if draft else ())
+        more = freeze_draft(
+            hold, HOUSE, T0, [victims[look]] if look in victims else [], draft.transfer_ids if draft else ()
+        )
         if draft is None or more is None:
             draft = draft or more
         else:

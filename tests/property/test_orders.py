@@ -65,7 +65,7 @@ class Life(RuleBasedStateMachine):
     def _check_signatures(self, before: Order, after: Order, event: OrderEvent, act: Act) -> None:
         if after.state is OrderState.APPROVED:
             assert len({signature.name for signature in after.signatures}) >= 2
-            assert act.actor.name not in (after.maker, *after.raised_by)
+            assert act.actor.name not in (after.maker, *after.reporters)
         waited = before.state in (OrderState.SUBMITTED, OrderState.REVIEWED)
         if waited and after.state in (before.state, OrderState.APPROVED):
             signed = [(each.document, each.transfer_ids, each.amount_fen) for each in (before, after)]
@@ -107,7 +107,7 @@ class Life(RuleBasedStateMachine):
             level=level,
             transfer_ids=("t9",),
             amount_fen=10,
-            raised_by=raiser,
+            reporters=raiser,
         )
         self._step(event, act)
 
@@ -119,7 +119,7 @@ class Life(RuleBasedStateMachine):
         if events:
             event = data.draw(st.sampled_from(sorted(events)))
             act = Act(actor=person, at_us=self.now, reason="r", document=paper, level="city", control_gone=True)
-            raised = msgspec.structs.replace(act, raised_by=(person.name,))
+            raised = msgspec.structs.replace(act, reporters=(person.name,))
             self._step(event, raised if event is OrderEvent.AMEND else act)
 
     @precondition(lambda self: self.order.state in IN_FORCE)

@@ -137,12 +137,12 @@ def move(number: int, fen: int, at_us: int, inflow_fen: int, *, credit: bool) ->
     )
 
 
-moves = st.lists(st.tuples(st.booleans(), st.integers(1, 10**11), st.integers(0, 100)), max_size=12)
+moves = st.lists(st.tuples(st.booleans(), st.integers(1, 10**11), st.integers(0, 55)), max_size=12)
 
 
 @given(moves)
 def test_stops_of_a_day_hold_together_what_came_in_and_no_more(said: list[tuple[bool, int, int]]) -> None:
-    """Credits to an account for hire and payments out of it within 24 hours, each of which convicts it."""
+    """Credits to an account for hire and payments out of it within 12 hours, each of which convicts it."""
     house = PolicySettings(max_amount_holds=100)
     came_fen, now_us, held = 0, NOW_US, list[Order]()
     for number, (credit, fen, minutes) in enumerate(said):

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from models.control.handover import freeze_draft
 from models.control.orders import order_id_of
-from models.control.policy import Action, PolicySettings, freeze_draft
+from models.control.policy import Action, PolicySettings
 from models.control.records import Order
 from models.control.states import OrderKind, OrderState
 from models.money.types import account_id

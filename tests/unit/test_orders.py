@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from models.control.commands import command_of, reason_text
-from models.control.feedback import event_of, is_alarm
+from models.control.feedback import event_of
 from models.control.messages import CommandKind, ControlKind
 from models.control.orders import COMMANDS_PER_ORDER, add_months, check_new, order_id_of, step
 from models.control.records import MACHINE, GuardFailed, Order, WrongState
@@ -47,7 +47,6 @@ class TestProtectiveStop:
     def test_success_without_stop_point_is_unconfirmed_and_alarms(self) -> None:
         told = feedback(order(), "0000", start_us=0)
         assert event_of(order(), told) is E.BANK_UNCLEAR
-        assert is_alarm(E.BANK_UNCLEAR)
         assert answered(order(), start_us=0).state is S.UNCONFIRMED
 
     @pytest.mark.parametrize("code", ["7777", "0900", "1499", "1200x", "", "200003"])
@@ -169,7 +168,7 @@ class TestStop:
         for actor in (ANN, MACHINE, BANK):
             with pytest.raises(GuardFailed):
                 step(submitted, E.APPROVE, act(actor))
-        raised = msgspec.structs.replace(submitted, raised_by=("bob",))
+        raised = msgspec.structs.replace(submitted, reporters=("bob",))
         with pytest.raises(GuardFailed, match="second person"):
             step(raised, E.APPROVE, act(BOB))
         assert step(submitted, E.APPROVE, act(BOB)).state is S.APPROVED
@@ -323,9 +322,9 @@ class TestFreeze:
         reviewed = step(order(K.FREEZE), E.SUBMIT, act(ANN, document=PAPER))
         for changes in ({"transfer_ids": ("t2",)}, {"amount_fen": 100}):
             with pytest.raises(GuardFailed, match="not changed"):
-                step(reviewed, E.AMEND, act(**changes, raised_by=("cyd",)))
-        raised = step(step(reviewed, E.AMEND, act(CYD, raised_by=("cyd",))), E.AMEND, act(raised_by=("cyd", "dan")))
-        assert (raised.raised_by, raised.amount_fen, raised.state) == (("cyd", "dan"), 500_000, S.REVIEWED)
+                step(reviewed, E.AMEND, act(**changes, reporters=("cyd",)))
+        raised = step(step(reviewed, E.AMEND, act(CYD, reporters=("cyd",))), E.AMEND, act(reporters=("cyd", "dan")))
+        assert (raised.reporters, raised.amount_fen, raised.state) == (("cyd", "dan"), 500_000, S.REVIEWED)
         with pytest.raises(GuardFailed, match="second person"):
             step(raised, E.APPROVE, act(CYD, level="county"))
         assert step(raised, E.APPROVE, act(BOB, level="county")).state is S.APPROVED

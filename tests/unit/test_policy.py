@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
+from models.control.handover import covers, freeze_draft
 from models.control.messages import ControlKind
 from models.control.policy import (
     Action,
@@ -13,7 +16,6 @@ from models.control.policy import (
     Why,
     decide,
     doubted_until_us,
-    freeze_draft,
     standing_from,
 )
 from models.control.records import Order
@@ -157,7 +159,7 @@ def test_a_payment_out_of_an_account_that_is_held_for_all_that_came_in_is_record
         {"method": "direct_credit"},
         {"state": OrderState.RELEASING},
         {"kind": OrderKind.FREEZE, "state": OrderState.DRAFT},
-        {"victim": msgspec.structs.replace(VICTIM, occurred_us=T0 - 24 * HOUR)},
+        {"victim": msgspec.structs.replace(VICTIM, occurred_us=T0 - 13 * HOUR)},
     ],
 )
 def test_other_stops_take_nothing_off(changes: dict[str, object]) -> None:
@@ -260,11 +262,41 @@ def test_freeze_draft_asks_for_what_is_held_and_never_for_more(amount: int, exec
     assert draft.maker == "sluice"
 
 
+def police(executed_fen: int, *transfer_ids: str, **changes: Any) -> Order:
+    ids = transfer_ids or ("t1",)
+    return order(OrderKind.FREEZE, OrderState.EFFECTIVE_LIMITED, transfer_ids=ids, executed_fen=executed_fen, **changes)
+
+
+@pytest.mark.parametrize(
+    ("freeze", "covered"),
+    [
+        (police(30_000), True),
+        (police(29_999), False),
+        (police(1), False),
+        (police(30_000, deficient=True), False),
+        (police(30_000, "t9"), False),
+        (police(0, "t9", control=ControlKind.FULL_BLOCK), True),
+    ],
+)
+def test_a_police_order_takes_the_place_of_a_stop_if_it_holds_as_much_of_the_same_money(
+    freeze: Order, covered: bool
+) -> None:
+    hold = applied(amount_fen=30_000, executed_fen=30_000, control=ControlKind.AMOUNT_HOLD)
+    assert covers(freeze, hold) == covered
+    assert covers(freeze, msgspec.structs.replace(hold, transfer_ids=("t1", "out"))) == covered, "recorded, not held"
+
+
+def test_a_limited_freeze_takes_the_place_of_a_block_only_with_all_that_is_recorded_on_it() -> None:
+    block = applied(transfer_ids=("t1", "t2"), amount_fen=0, whole_reason="r", control=ControlKind.DEBIT_BLOCK)
+    assert not covers(police(500_300), block)
+    assert covers(police(500_300, "t1", "t2"), block)
+
+
 def test_a_freeze_takes_over_a_reported_credit_by_its_own_sum_and_none_twice() -> None:
     second = msgspec.structs.replace(VICTIM, transfer_id="t2", amount_fen=300)
     hold = applied(transfer_ids=("t1", "t2", "t3"), amount_fen=0, whole_reason="r")
-    unasked, both = freeze_draft(hold, HOUSE, T0), freeze_draft(hold, HOUSE, T0, second)
-    rest = freeze_draft(hold, HOUSE, T0, second, drafted={"t1"})
+    unasked, both = freeze_draft(hold, HOUSE, T0), freeze_draft(hold, HOUSE, T0, [second])
+    rest = freeze_draft(hold, HOUSE, T0, [second], drafted={"t1"})
     assert unasked is not None
     assert both is not None
     assert rest is not None
@@ -272,7 +304,7 @@ def test_a_freeze_takes_over_a_reported_credit_by_its_own_sum_and_none_twice() -
     assert (both.transfer_ids, both.amount_fen, both.victim) == (("t1", "t2"), 500_300, VICTIM)
     assert (rest.transfer_ids, rest.amount_fen, rest.victim) == (("t2",), 300, second)
     assert both.order_id != rest.order_id
-    assert freeze_draft(hold, HOUSE, T0, second, drafted={"t1", "t2"}) is None
+    assert freeze_draft(hold, HOUSE, T0, [second], drafted={"t1", "t2"}) is None
 
 
 def ended(state: OrderState, at_us: int = T0, kind: OrderKind = OrderKind.PROTECTIVE_STOP) -> Order:
