@@ -42,7 +42,7 @@ def require(present: bool, what: str) -> None:
     """Skip the test with its reason if a component is absent; in CI that is a failure."""
     if present:
         return
-    if os.environ.get("CI") == "true":
+    if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
         pytest.fail(f"{what} is missing, and CI must have it")
     pytest.skip(f"{what} is not installed")
 

@@ -89,7 +89,9 @@ class Desk:
         openings = [
             Opening(bank=BANK, account=each, opened_us=START_US, balance_fen=BALANCE_FEN) for each in self._listed
         ]
-        httpx.post(f"{self._bank.url}/accounts:batch", content=msgspec.json.encode(openings)).raise_for_status()
+        httpx.post(
+            f"{self._bank.url}/accounts:batch", content=msgspec.json.encode(openings), timeout=WAIT_S
+        ).raise_for_status()
 
     def _list(self, account: str) -> None:
         """Put an account on the black list, as two persons do."""

@@ -280,6 +280,7 @@ async def test_the_topic_holds_the_verdict_that_counts_whoever_speaks_last(api: 
         features=(1.0, 2.5),
         feature_set="f1",
     )
+    assert await labels_of(api, subject, 1) == [("analyst", "honest")], "told by the relay, some time after its 202"
     api.topics.put(Topic.VERDICTS, subject.transfer_id, other)
     said = await labels_of(api, subject, 3)
     assert said == [("analyst", "honest"), ("bank", "fraud"), ("analyst", "honest")]

@@ -117,11 +117,14 @@ async def test_a_broker_that_is_gone_shows_without_a_post(tmp_path: Path) -> Non
     def away() -> float | None:
         return REGISTRY.get_sample_value("sluice_broker_away")
 
+    async def here() -> bool:
+        return away() == 0
+
     async def shown() -> bool:
         return away() == 1
 
     brief = EmbeddedBroker()
     async with running(settings_for(brief.bootstrap, tmp_path)):
-        assert away() == 0
+        await until(here)
         await kill(brief)
         await until(shown)

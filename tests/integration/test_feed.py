@@ -105,7 +105,11 @@ async def test_poison_goes_to_dead_letters_and_what_follows_is_read(api: Api) ->
         assert letter.offset >= 0
         assert letter.reason == "undecodable"
         assert letter.detail
-    assert (await api.client.get("/readyz")).status_code == 200
+
+    async def ready() -> bool:
+        return (await api.client.get("/readyz")).status_code == 200
+
+    await until(ready)
 
 
 async def test_an_assessment_that_says_nonsense_is_quarantined_and_the_stops_beside_it_are_made(api: Api) -> None:

@@ -114,7 +114,7 @@ def test_asked_to_stop_while_it_starts_it_goes(broker: BrokerProcess, worker: Wo
     while not worker.log.exists() or b"broker answers" not in worker.log.read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    time.sleep(0.5)
+    time.sleep(1.5)
     worker.signal(signal.SIGTERM)
     assert worker.wait() in {ExitCode.OK, ExitCode.SHUTDOWN_TIMEOUT}
 

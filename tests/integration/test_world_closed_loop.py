@@ -188,7 +188,7 @@ def test_crimes_happen_are_stopped_in_part_and_the_money_adds_up(ran: Ran) -> No
     assert status.cases > 10
     assert status.transfers["fraud"] > 20
     assert money.stolen == money.stopped + money.cashed_out + money.in_flight
-    assert money.stopped > 0.3 * money.stolen
+    assert money.stopped > 0, "how much, `tests/simulation/test_stops.py` asks: here all share one loop"
     assert status.stops.right > 3
     assert status.transfers["refused_fraud"] > 0
 

@@ -71,7 +71,7 @@ def test_only_a_crash_only_code_is_restarted_and_never_silently(programs: Superv
     programs.stop()
 
 
-WAITS = READY + "import sys, time; sys.stderr.write('my last line'); sys.stderr.flush(); time.sleep(60)"
+WAITS = "import sys, time; sys.stderr.write('my last line'); sys.stderr.flush(); " + READY + "time.sleep(60)"
 
 
 def kill(programs: Supervisor, name: str) -> None:
