@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, func, select, update
 
-from api.store.dialect import CHUNK, insert_if_new
+from api.store.dialect import chunks, insert_if_new
 from api.store.tables import accepted, assessments
 from models.control.policy import Action, Why
 from models.risk.assessment import Assessment
@@ -62,8 +62,8 @@ def _register_statement(dialect: str) -> Any:
 def register(connection: Connection, rows: Sequence[Registration]) -> dict[str, Registered]:
     """Register transfers whose ids differ from each other; return each id's standing."""
     answer: dict[str, Registered] = {}
-    for start in range(0, len(rows), CHUNK):
-        answer |= _register_chunk(connection, rows[start : start + CHUNK])
+    for chunk in chunks(rows):
+        answer |= _register_chunk(connection, chunk)
     return answer
 
 

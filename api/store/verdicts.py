@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, case, func, select, update
 
-from api.store.dialect import CHUNK, insert_if_new, insert_or_replace
+from api.store.dialect import chunks, insert_if_new, insert_or_replace
 from api.store.tables import assessments, reports, verdicts
 from models.money.types import AccountId, Transfer
 from models.wire import SOURCE_RANK, Verdict, VerdictLabel, VerdictSource
@@ -38,10 +38,9 @@ def record_verdict(connection: Connection, verdict: Verdict, decided_by: str) ->
 def reported_among(connection: Connection, transfer_ids: Sequence[str]) -> set[str]:
     """Return which of these transfers a victim has reported."""
     found: set[str] = set()
-    for start in range(0, len(transfer_ids), CHUNK):
+    for chunk in chunks(transfer_ids):
         statement = select(verdicts.c.transfer_id).where(
-            verdicts.c.transfer_id.in_(transfer_ids[start : start + CHUNK]),
-            verdicts.c.source == VerdictSource.VICTIM_REPORT.value,
+            verdicts.c.transfer_id.in_(chunk), verdicts.c.source == VerdictSource.VICTIM_REPORT.value
         )
         found.update(connection.execute(statement).scalars())
     return found
@@ -50,9 +49,9 @@ def reported_among(connection: Connection, transfer_ids: Sequence[str]) -> set[s
 def unplaced(connection: Connection, transfer_ids: Sequence[str]) -> set[str]:
     """Return which of these transfers a verdict calls a fraud that came before their assessment."""
     found: set[str] = set()
-    for start in range(0, len(transfer_ids), CHUNK):
+    for chunk in chunks(transfer_ids):
         statement = select(verdicts.c.transfer_id, verdicts.c.label, verdicts.c.payer).where(
-            verdicts.c.transfer_id.in_(transfer_ids[start : start + CHUNK])
+            verdicts.c.transfer_id.in_(chunk)
         )
         rows = connection.execute(statement)
         found.update(row.transfer_id for row in rows if row.label == VerdictLabel.FRAUD and not row.payer)
