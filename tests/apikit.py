@@ -19,6 +19,7 @@ from api.auth import hash_key
 from api.bank import Gateway, NoAnswer, Trouble
 from api.runtime import Runtime
 from api.settings import ApiSettings
+from api.store import transfers
 from api.store.transfers import Registration
 from models.control.messages import AppliedControl, BankCommand, BankFeedback, CommandKind, ControlKind, ResultCode
 from models.money.types import Transfer
@@ -282,6 +283,11 @@ async def until(look: Callable[[], Awaitable[Any]], timeout_s: float = WAIT_S) -
             return found
         await asyncio.sleep(0.02)
     raise AssertionError(f"did not come true: {look}")
+
+
+async def stored(api: Api, transfer_id: str) -> Any:
+    """Return the row of an assessment once the api has stored it."""
+    return await until(lambda: api.runtime.database.read(lambda c: transfers.find_assessment(c, transfer_id)))
 
 
 @asynccontextmanager

@@ -6,9 +6,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.pgkit import PostgresServer
 
 settings.register_profile("sluice", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sluice")
@@ -36,6 +40,16 @@ def address() -> Iterator[str]:
     broker = EmbeddedBroker()
     yield broker.bootstrap
     broker.close()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    """Yield a PostgreSQL server of this module's tests."""
+    from tests.pgkit import PostgresServer
+
+    server = PostgresServer()
+    yield server
+    server.remove()
 
 
 def require(present: bool, what: str) -> None:

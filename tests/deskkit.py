@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from api.bank import Gateway
 from api.dispatcher import Dispatcher, Retry
@@ -113,10 +113,15 @@ async def station(
         database.stop()
 
 
+def somebody_waits(connection: Connection) -> bool:
+    """Return whether a transaction on this database of PostgreSQL waits for what another one has locked."""
+    blocked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return connection.execute(text(blocked)).first() is not None
+
+
 def wait_for_a_blocked_session(database: Database) -> None:
-    blocked = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
     deadline_s = time.monotonic() + WAIT_S
-    while database.read_now(lambda c: c.execute(blocked).first()) is None:
+    while not database.read_now(somebody_waits):
         assert time.monotonic() < deadline_s, "nobody waits"
         time.sleep(0.01)
 

@@ -9,14 +9,6 @@ import pytest
 
 from api.store.database import Database
 from api.store.migrate import upgrade
-from tests.pgkit import PostgresServer
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()
-    yield server
-    server.remove()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from api.store import audit, transfers, verdicts
+from api.store import audit, verdicts
 from models.risk.assessment import Assessment, Band
 from models.wire import ControlEntry, Topic, Verdict, VerdictLabel, decode_control
 from stream.broker import EmbeddedBroker
-from tests.apikit import Api, FakeBank, assessed, running, settings_for, transfer, until
+from tests.apikit import Api, FakeBank, assessed, running, settings_for, stored, transfer, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -26,16 +26,15 @@ async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
         yield running_api
 
 
-async def stored(api: Api, found: Assessment) -> None:
+async def assess(api: Api, found: Assessment) -> None:
     api.topics.assess(found)
-    transfer_id = found.transfer.transfer_id
-    await until(lambda: api.runtime.database.read(lambda c: transfers.find_assessment(c, transfer_id)))
+    await stored(api, found.transfer.transfer_id)
 
 
 @pytest.mark.parametrize("note", ["本人操作，已电话核实", ""])
 async def test_the_note_of_a_verdict_is_kept_in_the_audit_trail(api: Api, note: str) -> None:
     found = assessed(transfer(), Band.ALLOW)
-    await stored(api, found)
+    await assess(api, found)
     transfer_id = found.transfer.transfer_id
     body = {"transfer_id": transfer_id, "label": "honest", "note": note}
     assert (await api.post("/v1/verdicts", body)).status_code == 202
@@ -53,7 +52,7 @@ async def test_a_verdict_that_came_before_its_assessment_is_counted_on_the_accou
     )
     api.topics.put(Topic.VERDICTS, transfer_id, verdict)
     await until(lambda: api.runtime.database.read(lambda c: verdicts.of_transfer(c, transfer_id)))
-    await stored(api, assessed(subject, Band.ALLOW))
+    await assess(api, assessed(subject, Band.ALLOW))
 
     def ours(found: list[Any]) -> dict[str, ControlEntry]:
         entries = [decode_control(each.value()) for each in found]

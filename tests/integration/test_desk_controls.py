@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ from models.wire import (
 from tests.apikit import FakeBank, assessed, transfer
 from tests.controlkit import ANN, HOUR, T0
 from tests.deskkit import Station, station, take_at_once
-from tests.pgkit import PostgresServer
 
 
 def suspicious() -> Assessment:
@@ -66,13 +65,6 @@ async def test_a_listing_and_the_strongest_control_stand_beside_each_other(tmp_p
         assert (entry.control, entry.order_id) == (ControlKind.DEBIT_BLOCK, stronger.order_id)
         assert entry.control_until_us == order.expire_us < (await desk.order(weaker.order_id)).expire_us
         assert (entry.level, entry.doubted_until_us) == (ListLevel.BLACK, LATEST_US)
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    server = PostgresServer()
-    yield server.new_database()
-    server.remove()
 
 
 @pytest.mark.postgres

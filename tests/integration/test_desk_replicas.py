@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import Connection, text
 
 from api.service import braking
 from api.service.desk import Desk
@@ -19,8 +18,7 @@ from models.control.records import Actor
 from models.control.states import OrderEvent
 from tests.apikit import WAIT_S, assessed, transfer, until
 from tests.controlkit import ANN, feedback, order
-from tests.deskkit import Station, station
-from tests.pgkit import PostgresServer
+from tests.deskkit import Station, somebody_waits, station
 
 pytestmark = pytest.mark.postgres
 
@@ -30,18 +28,6 @@ HELD = "6217"
 """The account under `hold_on`."""
 
 OPS = Actor("ops")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    postgres = PostgresServer()
-    yield postgres
-    postgres.remove()
-
-
-@pytest.fixture
-def url(server: PostgresServer) -> str:
-    return server.new_database()
 
 
 @pytest.fixture
@@ -62,21 +48,6 @@ async def hold_on(desk: Station) -> str:
     await desk.run(lambda at: at.open(wanted))
     await desk.run(lambda at: at.answer(wanted.order_id, feedback(wanted, control=ControlKind.DEBIT_BLOCK)))
     return wanted.order_id
-
-
-async def one_waits_for_another(desk: Station) -> None:
-    """Wait until a transaction waits for what another one has locked."""
-    statement = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-
-    def waiting(connection: Connection) -> int:
-        return int(connection.execute(statement).scalar_one())
-
-    async def look() -> int:
-        return await desk.database.read(waiting)
-
-    await until(look)
 
 
 class Paused:
@@ -109,7 +80,7 @@ async def test_a_credit_to_an_account_that_another_replica_is_releasing_finds_it
     releasing = Paused(one, release)
     await releasing.reached()
     taking = asyncio.create_task(two.triage(credit))
-    await one_waits_for_another(one)
+    await until(lambda: one.database.read(somebody_waits))
     releasing.go_on()
     await releasing.done
     (taken,) = await taking
@@ -129,7 +100,7 @@ async def amid_a_batch(one: Station, two: Station, account: str, work: Callable[
     taking = Paused(two, batch)
     await taking.reached()
     working = asyncio.create_task(one.run(work))
-    await one_waits_for_another(one)
+    await until(lambda: one.database.read(somebody_waits))
     taking.go_on()
     await taking.done
     return await working

@@ -22,7 +22,7 @@ from models.wire import DeadLetter, ModelSnapshot, Topic, Verdict, VerdictLabel,
 from stream.broker import EmbeddedBroker
 from telemetry.clock import ManualClock
 from telemetry.tracing import Trace, record_header
-from tests.apikit import Api, FakeBank, assessed, running, settings_for, transfer, until
+from tests.apikit import Api, FakeBank, assessed, running, settings_for, stored, transfer, until
 from tests.controlkit import T0
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,10 +34,6 @@ async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
     settings = settings_for(broker.bootstrap, tmp_path_factory.mktemp("api"))
     async with running(settings, bank=FakeBank()) as running_api:
         yield running_api
-
-
-async def stored(api: Api, transfer_id: str) -> Any:
-    return await until(lambda: api.runtime.database.read(lambda c: transfers.find_assessment(c, transfer_id)))
 
 
 def signed(payload: bytes) -> ModelSnapshot:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +23,6 @@ from telemetry.clock import ManualClock
 from tests.apikit import FakeBank, answer, assessed, transfer
 from tests.controlkit import ANN, BANK, BOB, CYD, HOUR, PAPER, T0, feedback, order
 from tests.deskkit import Station, station, take_at_once
-from tests.pgkit import PostgresServer
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def url(postgres: PostgresServer) -> str:
-    return postgres.new_database()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
-    if request.param == "sqlite":
-        return tmp_path
-    found: str = request.getfixturevalue("url")
-    return found
 
 
 async def known(desk: Station, *found: Assessment) -> None:

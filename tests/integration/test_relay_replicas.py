@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import text
@@ -21,16 +21,9 @@ pytestmark = pytest.mark.postgres
 RUNBOOK = ROOT / "docs" / "runbook" / "SluiceRecordsUnpublished.md"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    postgres = PostgresServer()
-    yield postgres
-    postgres.remove()
-
-
 @pytest.fixture
-def url(server: PostgresServer) -> str:
-    database = Database(server.new_database())
+def url(postgres: PostgresServer) -> str:
+    database = Database(postgres.new_database())
     upgrade(database.engine)
     database.stop()
     return database.url

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +28,8 @@ from telemetry.clock import ManualClock
 from tests.apikit import FakeBank, assessed, transfer, until
 from tests.controlkit import ANN, BOB, PAPER, T0
 from tests.deskkit import Station, station
-from tests.pgkit import PostgresServer
 
 OPS = Actor("ops")
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()
-    yield server
-    server.remove()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
-    if request.param == "sqlite":
-        return tmp_path
-    url: str = request.getfixturevalue("postgres").new_database()
-    return url
 
 
 def row_of(found: Assessment) -> AssessedRow:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,21 +142,27 @@ def move(number: int, fen: int, at_us: int, inflow_fen: int, *, credit: bool) ->
 moves = st.lists(st.tuples(st.booleans(), st.integers(1, 10**11), st.integers(0, 55)), max_size=12)
 
 
+def lived(said: list[tuple[bool, int, int]]) -> Iterator[tuple[bool, int, int, int]]:
+    """Yield of each move whether it is a credit, its sum (none without money), all that came in by then, and when."""
+    came_fen, now_us = 0, NOW_US
+    for credit, fen, minutes in said:
+        now_us += minutes * MINUTE_US
+        came_fen += fen if credit else 0
+        yield credit, fen if credit else min(fen, came_fen), came_fen, now_us
+
+
 @given(moves)
 def test_stops_of_a_day_hold_together_what_came_in_and_no_more(said: list[tuple[bool, int, int]]) -> None:
     """Credits to an account for hire and payments out of it within 12 hours, each of which convicts it."""
     house = PolicySettings(max_amount_holds=100)
-    came_fen, now_us, held = 0, NOW_US, list[Order]()
-    for number, (credit, fen, minutes) in enumerate(said):
-        now_us += minutes * MINUTE_US
-        came_fen += fen if credit else 0
-        paid_fen = fen if credit else min(fen, came_fen)
+    held = list[Order]()
+    for number, (credit, paid_fen, came_fen, now_us) in enumerate(lived(said)):
         if paid_fen:
             found = move(number, paid_fen, now_us, came_fen, credit=credit)
             made = decide(found, Standing(open_orders=tuple(held)), house, now_us)
             assert made.order is not None
             if credit:
-                assert (made.action, made.order.amount_fen) == (Action.ORDER, fen)
+                assert (made.action, made.order.amount_fen) == (Action.ORDER, paid_fen)
                 held.append(made.order)
             else:
                 assert (made.action, made.why, made.order) == (Action.ATTACHED, Why.HELD_ALREADY, held[-1])
@@ -167,11 +175,8 @@ def test_what_came_in_unnoticed_or_was_let_go_is_held_at_the_next_payment(
 ) -> None:
     """Of some credits and payments nothing is known but the sum that came in; nothing is held twice."""
     house = PolicySettings(max_amount_holds=100)
-    came_fen, now_us, held = 0, NOW_US, list[Order]()
-    for number, (credit, fen, minutes) in enumerate(said):
-        now_us += minutes * MINUTE_US
-        came_fen += fen if credit else 0
-        paid_fen = fen if credit else min(fen, came_fen)
+    held = list[Order]()
+    for number, (credit, paid_fen, came_fen, now_us) in enumerate(lived(said)):
         if number in unnoticed or not paid_fen:
             continue
         found = move(number, paid_fen, now_us, came_fen, credit=credit)
