@@ -8,19 +8,12 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from api.errors import BadRequest, FieldProblem, Unprocessable
-from api.schemas import may_hold
-from models.money.types import NO_LINE_END, SPELLINGS
 from models.wire import SCHEMA, TransferRecord
 
 T = TypeVar("T")
 
 _WHERE: Final = re.compile(r"^(?P<reason>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
-_FIELD: Final = re.compile(r"(?:missing required field|unknown field) `(?P<field>[^`]*)`")
-_PATTERNS: Final = {
-    f"Expected `str` matching regex {pattern + NO_LINE_END!r}": may_hold(pattern) for pattern in SPELLINGS
-}
-"""Complaints of msgspec that quote a pattern, and the same in words."""
-
+_FIELD: Final = re.compile(r"(?:missing required field|unknown field|misspelled field) `(?P<field>[^`]*)`(?:: )?")
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -79,6 +72,8 @@ def field_problem(message: str) -> FieldProblem:
     FieldProblem(pointer='/transfers/3/amount_fen', reason='Expected `int`, got `str`')
     >>> field_problem("Object missing required field `payer_bank`").pointer
     '/payer_bank'
+    >>> field_problem("misspelled field `payer_bank`: may hold only digits - at `$.transfers[3]`")
+    FieldProblem(pointer='/transfers/3/payer_bank', reason='may hold only digits')
     """
     match = _WHERE.match(message)
     reason, path = (match["reason"], match["path"] or "") if match else (message, "")
@@ -86,5 +81,6 @@ def field_problem(message: str) -> FieldProblem:
     named = _FIELD.search(reason)
     if named:
         steps.append(named["field"])
+        reason = reason[named.end() :] or reason
     pointer = "".join(f"/{step.replace('~', '~0').replace('/', '~1')}" for step in steps)
-    return FieldProblem(pointer, _PATTERNS.get(reason) or reason)
+    return FieldProblem(pointer, reason)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, NamedTuple, NewType
+from typing import Annotated, Final, NamedTuple, NewType
 
 import msgspec
 
@@ -31,9 +32,6 @@ BANK_PATTERN = r"^[0-9A-Za-z_\-]+$"
 ACCOUNT_PATTERN = r"^[0-9A-Za-z_.\-]+$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
 
-NO_LINE_END = r"(?!\n)"
-"""Follows each of these where Python's ``re`` checks it (msgspec): ``$`` alone lets a trailing newline pass there."""
-
 SPELLINGS = {
     IDENTIFIER_PATTERN: "digits, Latin letters and `_ . : -`",
     BANK_PATTERN: "digits, Latin letters, `_` and `-`",
@@ -42,10 +40,16 @@ SPELLINGS = {
 }
 """What each pattern lets pass, in words."""
 
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=IDENTIFIER_PATTERN + NO_LINE_END)]
-BankCode = Annotated[str, msgspec.Meta(min_length=1, max_length=12, pattern=BANK_PATTERN + NO_LINE_END)]
-AccountNumber = Annotated[str, msgspec.Meta(min_length=1, max_length=36, pattern=ACCOUNT_PATTERN + NO_LINE_END)]
-Currency = Annotated[str, msgspec.Meta(pattern=CURRENCY_PATTERN + NO_LINE_END)]
+
+def _spelt(pattern: str, least: int, most: int) -> msgspec.Meta:
+    """Return the constraints of a text with a pattern that schemas tell and `Transfer` checks."""
+    return msgspec.Meta(min_length=least, max_length=most, extra_json_schema={"pattern": pattern})
+
+
+Identifier = Annotated[str, _spelt(IDENTIFIER_PATTERN, 1, 64)]
+BankCode = Annotated[str, _spelt(BANK_PATTERN, 1, 12)]
+AccountNumber = Annotated[str, _spelt(ACCOUNT_PATTERN, 1, 36)]
+Currency = Annotated[str, _spelt(CURRENCY_PATTERN, 3, 3)]
 AmountFen = Annotated[int, msgspec.Meta(gt=0, le=MAX_AMOUNT_FEN)]
 BalanceFen = Annotated[int, msgspec.Meta(ge=-MAX_AMOUNT_FEN, le=MAX_AMOUNT_FEN)]
 EventTimeUs = Annotated[int, msgspec.Meta(gt=0, le=LATEST_US)]
@@ -67,12 +71,38 @@ class AmountError(ValueError):
     """An amount is not a positive number of yuan with at most two decimals."""
 
 
+class MisspelledError(ValueError):
+    """A field holds characters that its pattern does not let pass.
+
+    >>> str(MisspelledError("currency", CURRENCY_PATTERN))
+    'misspelled field `currency`: may hold only three Latin capitals'
+    """
+
+    def __init__(self, field: str, pattern: str) -> None:
+        super().__init__(f"misspelled field `{field}`: may hold only {SPELLINGS[pattern]}")
+
+
+_CURRENCY: Final = "CNY"
+_SPELT: Final = {
+    "transfer_id": IDENTIFIER_PATTERN,
+    "payer_bank": BANK_PATTERN,
+    "payer_account": ACCOUNT_PATTERN,
+    "payee_bank": BANK_PATTERN,
+    "payee_account": ACCOUNT_PATTERN,
+    "currency": CURRENCY_PATTERN,
+}
+_ALL_SPELT: Final = re.compile("\n".join(pattern.strip("^$") for pattern in _SPELT.values())).fullmatch
+"""Matches the lines of a transfer's texts: one look at all of them costs a third of six."""
+
+
 class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One executed account-to-account transfer, as a bank posts it.
 
     Amounts are integer fen (1/100 of the currency unit); times are UTC
     microseconds. Fields with a default are what a bank may or may not know:
-    ``None`` (or empty text) means "not told", never "no".
+    ``None`` (or empty text) means "not told", never "no". However one is made, its
+    texts are spelt as `SPELLINGS` has it, or there is `MisspelledError`
+    (in `msgspec.ValidationError` where it was decoded).
     """
 
     transfer_id: Annotated[Identifier, _says("The bank's own id of the transfer, never used for another.")]
@@ -87,7 +117,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     ]
     currency: Annotated[
         Currency, _says("ISO 4217. Repeated in orders only: every amount and balance counts as if it were in CNY.")
-    ] = "CNY"
+    ] = _CURRENCY
     channel: Annotated[ShortText, _says("How it was paid, in the bank's words. Empty means not told.")] = ""
     payer_balance_after_fen: Annotated[
         BalanceFen | None,
@@ -118,6 +148,16 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
         ShortText, _says("Device the payer used; a change of it is noticed. Empty means not told.")
     ] = ""
     ip: Annotated[ShortText, _says("Address the payer paid from; read by no rule. Empty means not told.")] = ""
+
+    def __post_init__(self) -> None:
+        texts = (
+            f"{self.transfer_id}\n{self.payer_bank}\n{self.payer_account}\n"
+            f"{self.payee_bank}\n{self.payee_account}\n{self.currency}"
+        )
+        if _ALL_SPELT(texts) is None:
+            for field, pattern in _SPELT.items():
+                if not re.fullmatch(pattern.strip("^$"), getattr(self, field)):
+                    raise MisspelledError(field, pattern)
 
     @property
     def payer(self) -> AccountId:
