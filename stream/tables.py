@@ -19,6 +19,7 @@ from faust.types import TP
 from rocksdict import WriteBatch
 
 from models.risk.profile import EMPTY_PROFILE, AccountProfile
+from stream.older_states import decode_older_state
 
 NO_OFFSET: Final = -1
 PARTITION_CACHE: Final = 65_536
@@ -66,8 +67,19 @@ class AccountState(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 EMPTY_STATE: Final = AccountState()
 _encode = msgspec.msgpack.Encoder().encode
-decode_state = msgspec.msgpack.Decoder(AccountState).decode
-"""Return the state of a changelog value; raise `msgspec.DecodeError` for other bytes."""
+_decode = msgspec.msgpack.Decoder(AccountState).decode
+
+
+def decode_state(value: bytes) -> AccountState:
+    """Return the state of a changelog value, also of one in the older form.
+
+    Raises `msgspec.DecodeError` for other bytes, `ValueError` for columns that no account has.
+    """
+    try:
+        return _decode(value)
+    except msgspec.ValidationError:
+        older = decode_older_state(value)
+        return AccountState(older.profile, older.debit_offset, older.credit_offsets)
 
 
 @lru_cache(PARTITION_CACHE)

@@ -15,7 +15,8 @@ from zlib import crc32
 from models.money.types import Transfer
 from models.risk.assessment import AccountLists
 from models.risk.peers import circle, first_contact_s, last_contact_s
-from models.risk.profile import AccountProfile, Habit, Recent
+from models.risk.profile import AccountProfile, Habit
+from models.risk.recent import Recent
 from models.risk.windows import DAY_S, HOUR_S, window_cuts, window_totals
 
 NOT_KNOWN: Final = -1
@@ -29,8 +30,8 @@ POOL_AGE_S: Final = DAY_S
 MATCH_WIDTH: Final = 0.12
 """Fit falls to 1/e at this logarithmic distance (44 % of real hops forward within 12 %)."""
 
-ALIKE: Final = 0.02
-"""Amounts within this share of each other are alike (ours)."""
+ALIKE_PART: Final = 50
+"""Amounts within one fiftieth (2 %) of each other are alike (ours)."""
 
 Z_LIMIT: Final = 6.0
 Z_FLOOR: Final = 0.25
@@ -83,7 +84,8 @@ def payer_facts(profile: AccountProfile, transfer: Transfer, peer: int) -> Facts
     at_us, fen = transfer.occurred_us, transfer.amount_fen
     now_s = max(at_us, profile.latest_us) // 1_000_000
     told, channel, device = transfer.payee_known, transfer.channel, transfer.device_id
-    credits, paid, balance_fen = profile.credits, profile.paid, transfer.payer_balance_after_fen
+    credits, debits, paid, balance_fen = profile.credits, profile.debits, profile.paid, transfer.payer_balance_after_fen
+    in_s, out_s = credits.latest_s(), debits.latest_s()
     if balance_fen is None and profile.balance_fen is not None:
         balance_fen = profile.balance_fen - fen
     return (
@@ -94,13 +96,13 @@ def payer_facts(profile: AccountProfile, transfer: Transfer, peer: int) -> Facts
         0 if transfer.in_call is None else (1 if transfer.in_call else -1),
         0 if told is None else (-1 if told else 1),
         _device_changed(profile.device, device) if device else 0,
-        *_account_facts(profile, transfer.payer_opened_us, at_us, now_s),
-        credits.fens[-1] if credits.fens else 0,
-        *(best_pool(credits, profile.debits, fen, now_s) if credits.fens else (0.0, 0, NOT_KNOWN)),
+        *_account_facts(profile, transfer.payer_opened_us, at_us, now_s, in_s, out_s),
+        credits.latest_fen(),
+        *(best_pool(credits, debits, fen, now_s) if in_s >= max(now_s - POOL_AGE_S, 0) else (0.0, 0, NOT_KNOWN)),
         z_score(paid, profile.outflow.count, fen),
         paid.max_fen,
         NOT_KNOWN if balance_fen is None else max(balance_fen, 0),
-        *_pair_facts(profile, peer, fen, now_s),
+        *_pair_facts(profile, peer, fen, now_s, out_s),
     )
 
 
@@ -109,13 +111,14 @@ def payee_facts(profile: AccountProfile, transfer: Transfer, lists: AccountLists
     at_us, fen, balance_fen = transfer.occurred_us, transfer.amount_fen, transfer.payee_balance_after_fen
     now_s = max(at_us, profile.latest_us) // 1_000_000
     before_fen = profile.balance_fen if balance_fen is None else balance_fen - fen
-    credits, received = profile.credits, profile.received
+    credits, received, day_s = profile.credits, profile.received, now_s - DAY_S
+    in_s = credits.latest_s()
     return (
-        *_account_facts(profile, transfer.payee_opened_us, at_us, now_s),
+        *_account_facts(profile, transfer.payee_opened_us, at_us, now_s, in_s, profile.debits.latest_s()),
         z_score(received, profile.inflow.count, fen),
         received.max_fen,
         NOT_KNOWN if before_fen is None else max(before_fen, 0),
-        alike(credits, fen, now_s - DAY_S) if credits.fens else 0,
+        _alike_since(credits, fen, day_s) if in_s >= day_s else 0,
         lists.payer_proven_paid,
         lists.payer_proven_received,
         lists.payee_proven_paid,
@@ -123,9 +126,11 @@ def payee_facts(profile: AccountProfile, transfer: Transfer, lists: AccountLists
     )
 
 
-def _account_facts(profile: AccountProfile, opened_us: int | None, at_us: int, now_s: int) -> Facts:
+def _account_facts(  # noqa: PLR0917 - called twice for every transfer, where keywords cost
+    profile: AccountProfile, opened_us: int | None, at_us: int, now_s: int, in_s: int, out_s: int
+) -> Facts:
+    """Return the facts of one side; ``in_s`` and ``out_s`` are the seconds of its latest credit and debit, or -1."""
     cuts = window_cuts(now_s)
-    in_s, out_s = profile.credits.at_s, profile.debits.at_s
     opened_us = opened_us or profile.opened_us
     first_us = profile.first_us or at_us
     born_us = opened_us or first_us
@@ -134,8 +139,8 @@ def _account_facts(profile: AccountProfile, opened_us: int | None, at_us: int, n
         *window_totals(profile.outflow, cuts),
         *circle(profile.payers, now_s),
         *circle(profile.payees, now_s),
-        now_s - in_s[-1] if in_s else NOT_KNOWN,
-        now_s - out_s[-1] if out_s else NOT_KNOWN,
+        now_s - in_s if in_s >= 0 else NOT_KNOWN,
+        now_s - out_s if out_s >= 0 else NOT_KNOWN,
         (at_us - born_us) // 1_000_000 if at_us > born_us else 0,
         1 if opened_us else 0,
         (at_us - first_us) // 1_000_000 if at_us > first_us else 0,
@@ -158,14 +163,20 @@ def z_score(habit: Habit, seen: int, fen: int) -> float:
     return z if -Z_LIMIT < z < Z_LIMIT else (Z_LIMIT if z > 0 else -Z_LIMIT)
 
 
-def alike(recent: Recent, fen: int, since_s: int) -> int:
+def _alike_since(recent: Recent, fen: int, since_s: int) -> int:
     """Return how many remembered events since then had about this amount."""
-    at_s = recent.at_s
-    if not at_s or at_s[-1] < since_s:
-        return 0
-    width = fen * ALIKE
-    low, high = fen - width, fen + width
-    return len([1 for other in recent.fens[bisect_left(at_s, since_s) :] if low <= other <= high])
+    at_s, _, fens = recent.columns()
+    return alike(fens[bisect_left(at_s, since_s) :], fen)
+
+
+def alike(fens: tuple[int, ...], fen: int) -> int:
+    """Return how many of a few amounts are about the same as one."""
+    width = fen // ALIKE_PART
+    low, high, number = fen - width, fen + width, 0
+    for other in fens:  # a dozen at most: a comprehension would cost more than it saves
+        if low <= other <= high:
+            number += 1
+    return number
 
 
 def best_pool(credits: Recent, debits: Recent, fen: int, now_s: int) -> tuple[float, int, int]:
@@ -175,18 +186,19 @@ def best_pool(credits: Recent, debits: Recent, fen: int, now_s: int) -> tuple[fl
     its oldest credit, with this debit, is held against their sum. So one amount
     passed on, several pooled into one and one split into several all fit.
     """
-    times, fens = credits.at_s, credits.fens
     since_s, best, best_index = now_s - POOL_AGE_S, 0.0, NOT_KNOWN
-    paid_fen, received_fen, later = fen, 0, len(debits.at_s)
+    times, _, fens = credits.columns()
+    paid_s, _, paid_fens = debits.columns()
+    paid_fen, received_fen, later = fen, 0, len(paid_s)
     first = len(times) - 1
     for index in range(first, max(first - POOL_KEPT, -1), -1):
         at_s = times[index]
         if at_s < since_s:
             break
         received_fen += fens[index]
-        while later and debits.at_s[later - 1] >= at_s:
+        while later and paid_s[later - 1] >= at_s:
             later -= 1
-            paid_fen += debits.fens[later]
+            paid_fen += paid_fens[later]
         ratio = paid_fen / received_fen
         closeness = ratio if ratio < 1.0 else 1.0 / ratio
         if closeness > best:
@@ -196,35 +208,33 @@ def best_pool(credits: Recent, debits: Recent, fen: int, now_s: int) -> tuple[fl
     return exp(log(best) / MATCH_WIDTH), first + 1 - best_index, now_s - times[best_index]
 
 
-def _pair_facts(profile: AccountProfile, peer: int, fen: int, now_s: int) -> Facts:
+def _pair_facts(profile: AccountProfile, peer: int, fen: int, now_s: int, latest_s: int) -> Facts:
     """Return the age of the pair, when money last came the other way, and the latest debits beside this one."""
     payers, debits = profile.payers, profile.debits
     first_s = first_contact_s(profile.payees, peer)
-    met_s = last_contact_s(payers, peer) if payers.hashes else NOT_KNOWN
-    paid_lately = first_s > 0 and peer in debits.peers
+    met_s = last_contact_s(payers, peer) if payers.contacts else NOT_KNOWN
+    paid_n = paid_fen = least_fen = alike_n = 0
+    if debits.events and (first_s > 0 or latest_s >= now_s - DAY_S):
+        at_s, peers, fens = debits.columns()
+        if first_s > 0 and peer in peers:
+            paid_n = peers[bisect_left(at_s, now_s - WORKING_DAYS_S) :].count(peer)
+            paid_fen = fens[len(peers) - 1 - peers[::-1].index(peer)]
+        if latest_s >= now_s - DAY_S:
+            alike_n = alike(fens[bisect_left(at_s, now_s - DAY_S) :], fen)
+        if latest_s >= now_s - HOUR_S:
+            least_fen = min(fens[bisect_left(at_s, now_s - HOUR_S) :])
     return (
         NOT_KNOWN if first_s < 0 else now_s - first_s,
         NOT_KNOWN if met_s < 0 else now_s - met_s,
-        _contacts_since(debits, peer, now_s - WORKING_DAYS_S) if paid_lately else 0,
+        paid_n,
         _contacts_since(profile.credits, peer, now_s - WORKING_DAYS_S) if met_s > 0 else 0,
-        _last_pair_fen(debits, peer) if paid_lately else 0,
-        _least_since(debits, now_s - HOUR_S),
-        alike(debits, fen, now_s - DAY_S),
+        paid_fen,
+        least_fen,
+        alike_n,
     )
 
 
 def _contacts_since(recent: Recent, peer: int, since_s: int) -> int:
     """Return how many of the remembered events since then were with this peer."""
-    return recent.peers[bisect_left(recent.at_s, since_s) :].count(peer)
-
-
-def _last_pair_fen(debits: Recent, peer: int) -> int:
-    latest = len(debits.peers) - 1 - debits.peers[::-1].index(peer)
-    return debits.fens[latest]
-
-
-def _least_since(debits: Recent, since_s: int) -> int:
-    at_s = debits.at_s
-    if not at_s or at_s[-1] < since_s:
-        return 0
-    return min(debits.fens[bisect_left(at_s, since_s) :])
+    at_s, peers, _ = recent.columns()
+    return peers[bisect_left(at_s, since_s) :].count(peer)

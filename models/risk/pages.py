@@ -16,7 +16,8 @@ from models.risk.assessment import Severity
 from models.risk.columns import CREDIT_COLUMNS, DEBIT_COLUMNS, FEATURE_SET, SCALES, Feature
 from models.risk.facts import FACTS
 from models.risk.peers import PEERS_KEPT
-from models.risk.profile import BATCH_IDS_KEPT, IDS_KEPT, LATE_TOLERANCE_S, MAX_PROFILE_BYTES, RECENT_KEPT
+from models.risk.profile import BATCH_IDS_KEPT, IDS_KEPT, LATE_TOLERANCE_S, MAX_PROFILE_BYTES
+from models.risk.recent import RECENT_KEPT
 from models.risk.rules.book import EDITION, RULES, Rule
 from models.risk.rules.settings import DEFAULT_RULES
 from models.risk.rules.texts import LISTED, SEVERITY_MEANINGS, SEVERITY_NAMES, TEXTS, UNRULED

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from math import log
+from struct import Struct
 from typing import Final
 from zlib import crc32
 
 import msgspec
 
+from models.risk.rows import WORD, words
 from models.risk.windows import DAY_S, HOUR_S, WEEK_S
 
 PEERS_KEPT: Final = 24
@@ -28,6 +30,12 @@ BLOOM_FULL: Final = BLOOM_BITS // 3
 DAY_BITS: Final = 64
 DAYS_KEPT: Final = 7
 DAY_MASK: Final = (1 << DAY_BITS) - 1
+NEWEST_DAYS: Final = tuple((1 << DAY_BITS * days) - 1 for days in range(DAYS_KEPT + 1))
+"""Mask of the bitmaps of so many days."""
+
+BIT_OF: Final = tuple(1 << (highest >> 2) for highest in range(256))
+"""Bit of a day's bitmap, by the highest byte of a hash, of which it takes six bits."""
+
 LINEAR_COUNT: Final = tuple(
     tuple(round(DAY_BITS * log(free / max(free - used, 0.5))) for used in range(free + 1))
     for free in range(1, DAY_BITS + 1)
@@ -38,22 +46,37 @@ LONG_AGO_S: Final = 1
 """First contact of a counterparty that only the filter knew when it came back."""
 
 
-class Peers(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Counterparties of one direction, those of the latest contact last.
+CONTACT: Final = Struct("<III")
+"""A counterparty: its hash, and the seconds of the first and the latest contact."""
 
-    ``ever`` counts the counterparties that were unknown when they came.
-    ``bloom`` and ``bloom_before`` are the two generations of the filter, ``days``
-    the bitmaps of the `DAYS_KEPT` days that end with ``day``; empty means none yet.
+CONTACT_BYTES: Final = CONTACT.size
+CONTACT_WORDS: Final = CONTACT_BYTES // WORD
+_FIRST: Final = WORD
+_LAST: Final = 2 * WORD
+_word: Final = Struct("<I").unpack_from
+_pack_word: Final = Struct("<I").pack
+_times: Final = Struct("<II").unpack_from
+
+
+class Peers(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Counterparties of one direction.
+
+    ``ever`` counts the counterparties that were unknown when they came. ``contacts`` are
+    packed rows of `CONTACT`, those of the latest contact last. ``bloom`` and ``bloom_before``
+    are the two generations of the filter, ``days`` the bitmaps of the `DAYS_KEPT` days that
+    end with ``day``; empty means none yet.
     """
 
     ever: int = 0
-    hashes: tuple[int, ...] = ()
-    first_s: tuple[int, ...] = ()
-    last_s: tuple[int, ...] = ()
+    contacts: bytes = b""
     bloom: bytes = b""
     bloom_before: bytes = b""
     day: int = 0
     days: bytes = b""
+
+    def rows(self) -> list[tuple[int, int, int]]:
+        """Return the counterparties kept as ``(hash, first contact, latest contact)``, in seconds."""
+        return list(CONTACT.iter_unpack(self.contacts))
 
 
 NO_PEERS: Final = Peers()
@@ -68,21 +91,39 @@ def peer_hash(bank: str, account: str) -> int:
     return crc32(f"{bank}/{account}".encode())
 
 
+def is_kept(peers: Peers, peer: int) -> bool:
+    """Return whether the peer is among those that are kept exactly."""
+    return _place(peers.contacts, peer) >= 0
+
+
 def first_contact_s(peers: Peers, peer: int) -> int:
     """Return the second of the first contact, 0 if only the filter knows the peer, -1 if nobody does.
 
     `LONG_AGO_S` is that of a peer that was forgotten by all but the filter and has come back.
     """
-    if peer in peers.hashes:
-        return peers.first_s[peers.hashes.index(peer)]
-    return 0 if peers.bloom and _in_bloom(peers, peer) else -1
+    return _contact_s(peers, peer, _FIRST)
 
 
 def last_contact_s(peers: Peers, peer: int) -> int:
     """Return the second of the latest contact, 0 if only the filter knows the peer, -1 if nobody does."""
-    if peer in peers.hashes:
-        return peers.last_s[peers.hashes.index(peer)]
+    return _contact_s(peers, peer, _LAST)
+
+
+def _contact_s(peers: Peers, peer: int, part: int) -> int:
+    place = _place(peers.contacts, peer)
+    if place >= 0:
+        second: int = _word(peers.contacts, place + part)[0]
+        return second
     return 0 if peers.bloom and _in_bloom(peers, peer) else -1
+
+
+def _place(contacts: bytes, peer: int) -> int:
+    """Return where the peer's row begins, or -1; a match that begins within a row is none."""
+    wanted = _pack_word(peer)
+    place = contacts.find(wanted)
+    while place > 0 and place % CONTACT_BYTES:
+        place = contacts.find(wanted, place + 1)
+    return place
 
 
 Circle = tuple[int, int, int, int, int]
@@ -95,57 +136,57 @@ def circle(peers: Peers, now_s: int) -> Circle:
     Exact while at most `PEERS_KEPT` fall into the window, then an estimate; the
     newly met are counted among those kept.
     """
-    last_s = peers.last_s
-    week_s, day_s = now_s - WEEK_S, now_s - DAY_S
-    if not last_s or last_s[-1] < week_s:
+    contacts, week_s, day_s = peers.contacts, now_s - WEEK_S, now_s - DAY_S
+    if not contacts:
         return (0, 0, 0, 0, peers.ever)
+    columns = words(contacts)
+    latest_s = columns[-1]
+    if latest_s < week_s:
+        return (0, 0, 0, 0, peers.ever)
+    last_s = columns[2::CONTACT_WORDS]
     size, week = len(last_s), bisect_left(last_s, week_s)
     of_week = size - week
     bitmaps = free = 0
     if of_week == PEERS_KEPT and peers.days:
-        bitmaps, free = int.from_bytes(peers.days, "little"), _free_bits(peers.hashes)
+        bitmaps, free = int.from_bytes(peers.days, "little"), _free_bits(contacts)
         of_week += _pushed_out(bitmaps, peers.day - week_s // DAY_S + 1, free)
-    if last_s[-1] < day_s:
+    if latest_s < day_s:
         return (0, 0, of_week, 0, peers.ever)
     day = bisect_left(last_s, day_s, week)
-    of_day = size - day
-    first_s = peers.first_s[day:]
-    new = 0 if max(first_s) < day_s else sum([first >= day_s for first in first_s])
+    of_day, new = size - day, 0
+    for first_s in columns[1 + CONTACT_WORDS * day :: CONTACT_WORDS].tolist():
+        if first_s >= day_s:
+            new += 1
     if of_day == PEERS_KEPT and free:
         of_day += _pushed_out(bitmaps, peers.day - day_s // DAY_S + 1, free)
     hour_s = now_s - HOUR_S
-    of_hour = size - bisect_left(last_s, hour_s, day) if last_s[-1] >= hour_s else 0
+    of_hour = size - bisect_left(last_s, hour_s, day) if latest_s >= hour_s else 0
     return (of_hour, of_day, of_week, new, peers.ever)
 
 
 def meet(peers: Peers, peer: int, at_s: int) -> Peers:
     """Return the memory after a contact at second ``at_s``, in any order of time."""
-    ever, hashes, first_s, last_s = peers.ever, peers.hashes, peers.first_s, peers.last_s
-    first = last = at_s
-    if peer in hashes:
-        index = hashes.index(peer)
-        first, last = min(first_s[index], at_s), max(last_s[index], at_s)
-        hashes, first_s, last_s = _without(hashes, index), _without(first_s, index), _without(last_s, index)
+    ever, contacts, first, last = peers.ever, peers.contacts, at_s, at_s
+    place = _place(contacts, peer)
+    if place >= 0:
+        first, last = _times(contacts, place + _FIRST)
+        first, last = min(first, at_s), max(last, at_s)
+        contacts = contacts[:place] + contacts[place + CONTACT_BYTES :]
     else:
         if peers.bloom and _in_bloom(peers, peer):
             first = LONG_AGO_S
         else:
             ever += 1
-        if len(hashes) >= PEERS_KEPT:
+        if len(contacts) >= PEERS_KEPT * CONTACT_BYTES:
             peers = _push_out(peers)
-            hashes, first_s, last_s = hashes[1:], first_s[1:], last_s[1:]
-    if not last_s or last >= last_s[-1]:
-        hashes, first_s, last_s = (*hashes, peer), (*first_s, first), (*last_s, last)
+            contacts = contacts[CONTACT_BYTES:]
+    row = CONTACT.pack(peer, first, last)
+    if not contacts or last >= _word(contacts, -WORD)[0]:
+        contacts += row
     else:
-        place = bisect_right(last_s, last)
-        hashes = (*hashes[:place], peer, *hashes[place:])
-        first_s = (*first_s[:place], first, *first_s[place:])
-        last_s = (*last_s[:place], last, *last_s[place:])
-    return Peers(ever, hashes, first_s, last_s, peers.bloom, peers.bloom_before, peers.day, peers.days)
-
-
-def _without(column: tuple[int, ...], index: int) -> tuple[int, ...]:
-    return column[:index] + column[index + 1 :]
+        place = CONTACT_BYTES * bisect_right(words(contacts)[2::CONTACT_WORDS], last)
+        contacts = contacts[:place] + row + contacts[place:]
+    return Peers(ever, contacts, peers.bloom, peers.bloom_before, peers.day, peers.days)
 
 
 def _bloom_mask(peer: int) -> int:
@@ -167,14 +208,14 @@ def _has(bloom: bytes, peer: int) -> bool:
 
 
 def _push_out(peers: Peers) -> Peers:
-    """Return the memory with its oldest peer noted in the sketches (columns unchanged)."""
-    peer, day = peers.hashes[0], peers.last_s[0] // DAY_S
+    """Return the memory with its oldest peer noted in the sketches (rows unchanged)."""
+    peer, _, last_s = CONTACT.unpack_from(peers.contacts)
     bits = int.from_bytes(peers.bloom, "little") | _bloom_mask(peer)
     bloom, bloom_before = bits.to_bytes(BLOOM_BITS // 8, "little"), peers.bloom_before
     if bits.bit_count() > BLOOM_FULL:
         bloom, bloom_before = bytes(BLOOM_BITS // 8), bloom
-    newest, days = _note_day(peers, peer, day)
-    return Peers(peers.ever, peers.hashes, peers.first_s, peers.last_s, bloom, bloom_before, newest, days)
+    newest, days = _note_day(peers, peer, last_s // DAY_S)
+    return Peers(peers.ever, peers.contacts, bloom, bloom_before, newest, days)
 
 
 def _note_day(peers: Peers, peer: int, day: int) -> tuple[int, bytes]:
@@ -188,12 +229,12 @@ def _note_day(peers: Peers, peer: int, day: int) -> tuple[int, bytes]:
     return newest, (bitmaps & (1 << DAY_BITS * DAYS_KEPT) - 1).to_bytes(DAY_BITS * DAYS_KEPT // 8, "little")
 
 
-def _free_bits(hashes: tuple[int, ...]) -> int:
+def _free_bits(contacts: bytes) -> int:
     """Return the bits of a day's bitmap that belong to none of these peers."""
     taken = 0
-    for peer in hashes:
-        taken |= 1 << (peer >> 26)
-    return DAY_MASK & ~taken
+    for highest in contacts[WORD - 1 :: CONTACT_BYTES]:
+        taken |= BIT_OF[highest]
+    return DAY_MASK ^ taken
 
 
 def _pushed_out(bitmaps: int, days: int, free: int) -> int:
@@ -203,7 +244,8 @@ def _pushed_out(bitmaps: int, days: int, free: int) -> int:
     """
     if days <= 0:
         return 0
-    union = bitmaps
-    for back in range(1, min(days, DAYS_KEPT)):
-        union |= bitmaps >> DAY_BITS * back
+    union = bitmaps & NEWEST_DAYS[min(days, DAYS_KEPT)]
+    union |= union >> DAY_BITS
+    union |= union >> 2 * DAY_BITS
+    union |= union >> 4 * DAY_BITS  # now the lowest bitmap has the bits of up to eight
     return LINEAR_COUNT[free.bit_count() - 1][(union & free).bit_count()]

@@ -9,7 +9,6 @@ else, so that a backlog posted a day late cannot look like a burst.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from hashlib import blake2b
 from math import exp2, log1p
 from typing import Final
@@ -18,14 +17,12 @@ from zlib import crc32
 import msgspec
 
 from models.money.types import Transfer
-from models.risk.peers import NO_PEERS, Peers, meet, peer_hash
-from models.risk.windows import EMPTY_FLOW, HOUR_S, SUM_LIMIT_FEN, Flow, add
+from models.risk.peers import NO_PEERS, Peers, is_kept, meet, peer_hash
+from models.risk.recent import Recent, remember
+from models.risk.windows import EMPTY_FLOW, HOUR_S, SUM_LIMIT_FEN, Flow, add, count_late
 
 LATE_TOLERANCE_S: Final = 3_600
 """How far behind the clock an event may be and still count in the windows (ours)."""
-
-RECENT_KEPT: Final = 12
-"""Exactly remembered credits, and debits, of an account."""
 
 IDS_KEPT: Final = 64
 """Ids of an account's latest debits that are always remembered."""
@@ -51,17 +48,9 @@ these multiples of it (a part, or a pool), which a shop's evening sweep is not (
 QUICK_RATE: Final = 0.2
 """Weight of the newest debit in the habit of passing on (ours)."""
 
-MAX_PROFILE_BYTES: Final = 12_288
+MAX_PROFILE_BYTES: Final = 11_264
 """No encoded profile is larger, whatever the account does; one that pays less than `IDS_KEPT` times an hour takes
 at most a third of it."""
-
-
-class Recent(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The latest events of one direction, oldest first: second, counterparty's hash, amount."""
-
-    at_s: tuple[int, ...] = ()
-    peers: tuple[int, ...] = ()
-    fens: tuple[int, ...] = ()
 
 
 class Habit(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -118,7 +107,7 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
         if self.is_late(at_us):
             return msgspec.structs.replace(
                 self,
-                outflow=_count_only(self.outflow),
+                outflow=count_late(self.outflow),
                 payees=_know(self.payees, peer, at_s),
                 debit_ids=ids,
                 ids_s=ids_s,
@@ -154,7 +143,7 @@ class AccountProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
         at_s, now_us = at_us // 1_000_000, max(at_us, self.latest_us)
         peer = peer_hash(transfer.payer_bank, transfer.payer_account)
         if self.is_late(at_us):
-            return msgspec.structs.replace(self, inflow=_count_only(self.inflow), payers=_know(self.payers, peer, at_s))
+            return msgspec.structs.replace(self, inflow=count_late(self.inflow), payers=_know(self.payers, peer, at_s))
         fen, now_s = transfer.amount_fen, now_us // 1_000_000
         fade = exp2((self.taint_s - now_s) / TAINT_HALF_LIFE_S)
         return AccountProfile(
@@ -211,25 +200,6 @@ def balance_after(profile: AccountProfile, told_fen: int | None, change_fen: int
     return min(max(profile.balance_fen + change_fen, -SUM_LIMIT_FEN), SUM_LIMIT_FEN)
 
 
-def remember(recent: Recent, at_s: int, peer: int, fen: int) -> Recent:
-    """Return the ring with one more event in its place by time; the oldest leaves when it is full."""
-    times, peers, fens = recent.at_s, recent.peers, recent.fens
-    if not times or times[-1] <= at_s:
-        if len(times) < RECENT_KEPT:
-            return Recent((*times, at_s), (*peers, peer), (*fens, fen))
-        return Recent((*times[1:], at_s), (*peers[1:], peer), (*fens[1:], fen))
-    place = bisect_right(times, at_s)
-    start = len(times) + 1 - RECENT_KEPT
-    if place < start:
-        return recent
-    start = max(start, 0)
-    return Recent(
-        (*times[start:place], at_s, *times[place:]),
-        (*peers[start:place], peer, *peers[place:]),
-        (*fens[start:place], fen, *fens[place:]),
-    )
-
-
 def _ids_after(profile: AccountProfile, digest: bytes, now_s: int) -> tuple[bytes, int, int]:
     """Return the remembered ids after one more debit, the second their hour began, and how many came since."""
     if now_s < profile.ids_s + HOUR_S:
@@ -240,9 +210,9 @@ def _ids_after(profile: AccountProfile, digest: bytes, now_s: int) -> tuple[byte
 
 def _passes_on(credits: Recent, at_s: int, fen: int) -> bool:
     """Return whether a debit passes on the latest credit at once."""
-    if not credits.at_s or abs(at_s - credits.at_s[-1]) > QUICK_S:
+    if not credits.events or abs(at_s - credits.latest_s()) > QUICK_S:
         return False
-    last_fen = credits.fens[-1]
+    last_fen = credits.latest_fen()
     return QUICK_LEAST * last_fen <= fen <= QUICK_MOST * last_fen
 
 
@@ -254,14 +224,9 @@ def _learn(habit: Habit, seen: int, fen: int) -> Habit:
     return Habit(habit.mean + step, (1.0 - rate) * (habit.variance + delta * step), max(habit.max_fen, fen))
 
 
-def _count_only(flow: Flow) -> Flow:
-    """Return the flow with a late event counted and in no window."""
-    return Flow(flow.count + 1, flow.fen, flow.starts, tuple(before + 1 for before in flow.counts), flow.fens)
-
-
 def _know(peers: Peers, peer: int, at_s: int) -> Peers:
     """Return the memory after a late contact: an unknown peer becomes known, a known one stays as it is."""
-    return peers if peer in peers.hashes else meet(peers, peer, at_s)
+    return peers if is_kept(peers, peer) else meet(peers, peer, at_s)
 
 
 _encoder = msgspec.msgpack.Encoder()

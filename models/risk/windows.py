@@ -14,9 +14,13 @@ exact by the definition above, and the list stays short whatever happens.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from struct import Struct
 from typing import Final
 
 import msgspec
+
+from models.risk.rows import WORD, words
 
 MINUTE_S: Final = 60
 HOUR_S: Final = 3_600
@@ -32,6 +36,15 @@ COMPACT_AT: Final = 46
 SUM_LIMIT_FEN: Final = 8 * 10**15
 """Sums saturate here, where a double still holds every fen (80 trillion yuan in a week)."""
 
+ENTRY: Final = Struct("<IIq")
+"""An entry of a flow: its first second, and count and fen before it."""
+
+ENTRY_BYTES: Final = ENTRY.size
+ENTRY_WORDS: Final = ENTRY_BYTES // WORD
+COUNT_MASK: Final = 2**32 - 1
+_start: Final = Struct("<I").unpack_from
+_before: Final = Struct("<Iq").unpack_from
+
 Totals = tuple[int, int, int, int, int, int, int, int, int, int]
 """``(count, fen)`` of the five windows, shortest window first."""
 
@@ -41,15 +54,20 @@ NOTHING: Final[Totals] = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 class Flow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Money in one direction: running totals, and what they were before each entry.
 
-    Entry ``i`` begins at second ``starts[i]``; ``counts[i]`` and ``fens[i]`` are
-    the running totals before its first event, so a window is one subtraction.
+    ``entries`` are packed rows of `ENTRY`, by start: the second at which an entry begins,
+    and the running totals before its first event, so a window is one subtraction. Of
+    ``count`` events ever, ``late`` ones came too late for any window; the others are
+    counted modulo 2**32 in the rows.
     """
 
     count: int = 0
     fen: int = 0
-    starts: tuple[int, ...] = ()
-    counts: tuple[int, ...] = ()
-    fens: tuple[int, ...] = ()
+    entries: bytes = b""
+    late: int = 0
+
+    def rows(self) -> list[tuple[int, int, int]]:
+        """Return the entries as ``(start, count before, fen before)``."""
+        return list(ENTRY.iter_unpack(self.entries))
 
 
 EMPTY_FLOW: Final = Flow()
@@ -69,34 +87,44 @@ def window_cuts(now_s: int) -> Cuts:
     )
 
 
-def window_totals(flow: Flow, cuts: Cuts) -> Totals:
+def window_totals(flow: Flow, cuts: Cuts) -> Totals:  # noqa: PLR0911 - ends with the first empty window
     """Return counts and sums of all windows; ``cuts`` are those of a clock not before any event.
 
     >>> window_totals(add(EMPTY_FLOW, at_s=100, now_s=100, fen=5), window_cuts(165))
     (0, 0, 1, 5, 1, 5, 1, 5, 1, 5)
     """
-    starts = flow.starts
-    if not starts or starts[-1] < cuts[4]:
+    entries = flow.entries
+    if not entries:
         return NOTHING
-    counts, fens, count, fen, newest = flow.counts, flow.fens, flow.count, flow.fen, starts[-1]
+    starts = words(entries)[::ENTRY_WORDS]
+    newest = starts[-1]
+    if newest < cuts[4]:
+        return NOTHING
+    count, fen = flow.count - flow.late, flow.fen
     entry = bisect_left(starts, cuts[4])
-    n_7d, fen_7d = count - counts[entry], fen - fens[entry]
+    n_before, fen_before = _before(entries, entry * ENTRY_BYTES + WORD)
+    n_7d, fen_7d = (count - n_before) & COUNT_MASK, fen - fen_before
     if newest < cuts[3]:
         return (0, 0, 0, 0, 0, 0, 0, 0, n_7d, fen_7d)
     entry = bisect_left(starts, cuts[3], entry)
-    n_24h, fen_24h = count - counts[entry], fen - fens[entry]
+    n_before, fen_before = _before(entries, entry * ENTRY_BYTES + WORD)
+    n_24h, fen_24h = (count - n_before) & COUNT_MASK, fen - fen_before
     if newest < cuts[2]:
         return (0, 0, 0, 0, 0, 0, n_24h, fen_24h, n_7d, fen_7d)
     entry = bisect_left(starts, cuts[2], entry)
-    n_1h, fen_1h = count - counts[entry], fen - fens[entry]
+    n_before, fen_before = _before(entries, entry * ENTRY_BYTES + WORD)
+    n_1h, fen_1h = (count - n_before) & COUNT_MASK, fen - fen_before
     if newest < cuts[1]:
         return (0, 0, 0, 0, n_1h, fen_1h, n_24h, fen_24h, n_7d, fen_7d)
     entry = bisect_left(starts, cuts[1], entry)
-    n_10m, fen_10m = count - counts[entry], fen - fens[entry]
+    n_before, fen_before = _before(entries, entry * ENTRY_BYTES + WORD)
+    n_10m, fen_10m = (count - n_before) & COUNT_MASK, fen - fen_before
     if newest < cuts[0]:
         return (0, 0, n_10m, fen_10m, n_1h, fen_1h, n_24h, fen_24h, n_7d, fen_7d)
     entry = bisect_left(starts, cuts[0], entry)
-    return (count - counts[entry], fen - fens[entry], n_10m, fen_10m, n_1h, fen_1h, n_24h, fen_24h, n_7d, fen_7d)
+    n_before, fen_before = _before(entries, entry * ENTRY_BYTES + WORD)
+    n_1m, fen_1m = (count - n_before) & COUNT_MASK, fen - fen_before
+    return (n_1m, fen_1m, n_10m, fen_10m, n_1h, fen_1h, n_24h, fen_24h, n_7d, fen_7d)
 
 
 def add(flow: Flow, *, at_s: int, now_s: int, fen: int) -> Flow:
@@ -107,51 +135,50 @@ def add(flow: Flow, *, at_s: int, now_s: int, fen: int) -> Flow:
     if flow.fen + fen > SUM_LIMIT_FEN:
         flow, fen = _make_room(flow, now_s, fen)
     bucket = at_s - at_s % 10
-    starts = flow.starts
-    if starts and bucket <= starts[-1]:
-        if bucket == starts[-1]:
-            return Flow(flow.count + 1, flow.fen + fen, starts, flow.counts, flow.fens)
-        return _compact(_insert(flow, bucket, fen), now_s)
-    grown = Flow(flow.count + 1, flow.fen + fen, (*starts, bucket), (*flow.counts, flow.count), (*flow.fens, flow.fen))
-    return grown if len(starts) < COMPACT_AT - 1 else _compact(grown, now_s)
+    count, entries, late = flow.count, flow.entries, flow.late
+    if entries:
+        (newest,) = _start(entries, -ENTRY_BYTES)
+        if bucket == newest:
+            return Flow(count + 1, flow.fen + fen, entries, late)
+        if bucket < newest:
+            return _compact(_insert(flow, bucket, fen), now_s)
+    entries += ENTRY.pack(bucket, (count - late) & COUNT_MASK, flow.fen)
+    grown = Flow(count + 1, flow.fen + fen, entries, late)
+    return grown if len(entries) < COMPACT_AT * ENTRY_BYTES else _compact(grown, now_s)
+
+
+def count_late(flow: Flow) -> Flow:
+    """Return the flow with an event counted that came too late for any window."""
+    return Flow(flow.count + 1, flow.fen, flow.entries, flow.late + 1)
 
 
 def _insert(flow: Flow, bucket: int, fen: int) -> Flow:
     """Return the flow with an event placed before its newest entry."""
-    starts, counts, fens = flow.starts, flow.counts, flow.fens
+    starts = words(flow.entries)[::ENTRY_WORDS]
     after = bisect_right(starts, bucket)
-    later_counts = tuple(count + 1 for count in counts[after:])
-    later_fens = tuple(before + fen for before in fens[after:])
-    if after and starts[after - 1] == bucket:
-        return Flow(flow.count + 1, flow.fen + fen, starts, counts[:after] + later_counts, fens[:after] + later_fens)
-    return Flow(
-        flow.count + 1,
-        flow.fen + fen,
-        (*starts[:after], bucket, *starts[after:]),
-        (*counts[:after], counts[after], *later_counts),
-        (*fens[:after], fens[after], *later_fens),
-    )
+    place = after * ENTRY_BYTES
+    earlier, rows = flow.entries[:place], list(ENTRY.iter_unpack(flow.entries[place:]))
+    if not after or starts[after - 1] != bucket:
+        earlier += ENTRY.pack(bucket, rows[0][1], rows[0][2])
+    later = _packed([(start, (count + 1) & COUNT_MASK, before + fen) for start, count, before in rows])
+    return Flow(flow.count + 1, flow.fen + fen, earlier + later, flow.late)
 
 
 def _compact(flow: Flow, now_s: int, limit: int = COMPACT_AT) -> Flow:
     """Return the flow with entries merged as far as the windows allow, if it has grown to the limit."""
-    if len(flow.starts) < limit:
+    if len(flow.entries) < limit * ENTRY_BYTES:
         return flow
     cuts = window_cuts(now_s)
-    starts: list[int] = []
-    kept: list[int] = []
-    for index, start in enumerate(flow.starts):
+    kept: list[tuple[int, int, int]] = []
+    for start, count, before in flow.rows():
         bucket = _coarse_start(start, cuts)
-        if bucket >= 0 and (not starts or bucket != starts[-1]):
-            starts.append(bucket)
-            kept.append(index)
-    return Flow(
-        flow.count,
-        flow.fen,
-        tuple(starts),
-        tuple([flow.counts[index] for index in kept]),
-        tuple([flow.fens[index] for index in kept]),
-    )
+        if bucket >= 0 and (not kept or bucket != kept[-1][0]):
+            kept.append((bucket, count, before))
+    return Flow(flow.count, flow.fen, _packed(kept), flow.late)
+
+
+def _packed(rows: Iterable[tuple[int, int, int]]) -> bytes:
+    return b"".join([ENTRY.pack(*row) for row in rows])
 
 
 def _coarse_start(start: int, cuts: Cuts) -> int:
@@ -165,6 +192,8 @@ def _coarse_start(start: int, cuts: Cuts) -> int:
 def _make_room(flow: Flow, now_s: int, fen: int) -> tuple[Flow, int]:
     """Return the flow with running sums counted from its oldest entry, and what may still be added."""
     flow = _compact(flow, now_s, 0)
-    base = flow.fens[0] if flow.fens else flow.fen
-    rebased = Flow(flow.count, flow.fen - base, flow.starts, flow.counts, tuple(before - base for before in flow.fens))
+    rows = flow.rows()
+    base = rows[0][2] if rows else flow.fen
+    entries = _packed([(start, count, before - base) for start, count, before in rows])
+    rebased = Flow(flow.count, flow.fen - base, entries, flow.late)
     return rebased, min(fen, SUM_LIMIT_FEN - rebased.fen)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.money.types import LATEST_US, MAX_AMOUNT_FEN, Transfer
-from models.risk.peers import PEERS_KEPT, Peers
+from models.risk.peers import CONTACT, PEERS_KEPT, Peers
 from models.risk.profile import (
     BATCH_IDS_KEPT,
     EMPTY_PROFILE,
@@ -16,15 +16,14 @@ from models.risk.profile import (
     IDS_KEPT,
     LATE_TOLERANCE_S,
     MAX_PROFILE_BYTES,
-    RECENT_KEPT,
     AccountProfile,
     Habit,
-    Recent,
     decode_profile,
     encode_profile,
     id_digest,
 )
-from models.risk.windows import COMPACT_AT, HOUR_S, SUM_LIMIT_FEN, Flow
+from models.risk.recent import EVENT, RECENT_KEPT, Recent
+from models.risk.windows import COMPACT_AT, ENTRY, HOUR_S, SUM_LIMIT_FEN, Flow
 from tests.transfers import NOON_US, any_transfers, check_valid, pay
 
 HOUR_US = HOUR_S * 1_000_000
@@ -52,6 +51,11 @@ def test_it_survives_its_own_bytes_and_stays_small(moves: list[tuple[Transfer, b
         assert encode_profile(decode_profile(raw)) == raw
 
 
+def latest_contacts(profile: AccountProfile) -> list[int]:
+    """Return the seconds of the latest contacts with the payers kept, in their order."""
+    return [last_s for _, _, last_s in profile.payers.rows()]
+
+
 @given(sequences)
 @settings(max_examples=50, deadline=None)
 def test_time_never_goes_back(moves: list[tuple[Transfer, bool, float]]) -> None:
@@ -59,9 +63,8 @@ def test_time_never_goes_back(moves: list[tuple[Transfer, bool, float]]) -> None
     for profile in play(moves):
         assert profile.latest_us >= clock_us
         clock_us = profile.latest_us
-        assert list(profile.credits.at_s) == sorted(profile.credits.at_s)
-        assert list(profile.debits.at_s) == sorted(profile.debits.at_s)
-        assert list(profile.payers.last_s) == sorted(profile.payers.last_s)
+        for times in (profile.credits.columns()[0], profile.debits.columns()[0], latest_contacts(profile)):
+            assert list(times) == sorted(times)
 
 
 @given(sequences)
@@ -92,8 +95,8 @@ def test_within_the_tolerance_order_does_not_matter_to_what_is_counted(order: li
     assert shuffled.inflow == sorted_.inflow
     assert shuffled.credits == sorted_.credits
     assert shuffled.latest_us == sorted_.latest_us
-    assert sorted(zip(shuffled.payers.hashes, shuffled.payers.last_s, strict=True)) == sorted(
-        zip(sorted_.payers.hashes, sorted_.payers.last_s, strict=True)
+    assert sorted((peer, last_s) for peer, _, last_s in shuffled.payers.rows()) == sorted(
+        (peer, last_s) for peer, _, last_s in sorted_.payers.rows()
     )
 
 
@@ -111,24 +114,10 @@ def test_a_merchant_with_very_many_payers_does_not_grow() -> None:
 def test_the_fullest_profile_imaginable_is_within_the_limit() -> None:
     second, amount = LATEST_US // 1_000_000, MAX_AMOUNT_FEN
     count = 2**32 - 1
-    flow = Flow(
-        count,
-        SUM_LIMIT_FEN,
-        (second,) * (COMPACT_AT - 1),
-        (count,) * (COMPACT_AT - 1),
-        (SUM_LIMIT_FEN,) * (COMPACT_AT - 1),
-    )
-    peers = Peers(
-        count,
-        (count,) * PEERS_KEPT,
-        (second,) * PEERS_KEPT,
-        (second,) * PEERS_KEPT,
-        b"x" * 64,
-        b"x" * 64,
-        99,
-        b"x" * 56,
-    )
-    recent = Recent((second,) * RECENT_KEPT, (count,) * RECENT_KEPT, (amount,) * RECENT_KEPT)
+    flow = Flow(count, SUM_LIMIT_FEN, ENTRY.pack(second, count, SUM_LIMIT_FEN) * (COMPACT_AT - 1), count)
+    contacts = CONTACT.pack(count, second, second) * PEERS_KEPT
+    peers = Peers(count, contacts, b"x" * 64, b"x" * 64, 99, b"x" * 56)
+    recent = Recent(EVENT.pack(second, count, amount) * RECENT_KEPT)
     habit = Habit(30.0, 900.0, amount)
     ids = b"x" * BATCH_IDS_KEPT * ID_BYTES
     head = (LATEST_US, LATEST_US, LATEST_US, flow, flow, peers, peers, recent, recent, habit, habit, ids)

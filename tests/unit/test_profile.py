@@ -7,14 +7,12 @@ import pytest
 from models.risk.profile import (
     EMPTY_PROFILE,
     LATE_TOLERANCE_S,
-    RECENT_KEPT,
     TAINT_HALF_LIFE_S,
     AccountProfile,
-    Recent,
     decode_profile,
     encode_profile,
-    remember,
 )
+from models.risk.recent import RECENT_KEPT, Recent, remember
 from models.risk.windows import SUM_LIMIT_FEN
 from tests.transfers import DAY_US, HOUR_US, MINUTE_US, NOON_US, pay
 
@@ -32,10 +30,11 @@ def test_the_ring_keeps_the_latest_in_order_of_time() -> None:
     ring = Recent()
     for at_s in (50, 10, 30, 20, 40):
         ring = remember(ring, at_s, at_s * 2, at_s * 3)
-    assert ring == Recent((10, 20, 30, 40, 50), (20, 40, 60, 80, 100), (30, 60, 90, 120, 150))
+    assert ring.columns() == ((10, 20, 30, 40, 50), (20, 40, 60, 80, 100), (30, 60, 90, 120, 150))
+    assert (ring.latest_s(), ring.latest_fen()) == (50, 150)
     for at_s in range(100, 100 + RECENT_KEPT):
         ring = remember(ring, at_s, 0, 0)
-    assert ring.at_s == tuple(range(100, 100 + RECENT_KEPT))
+    assert ring.columns()[0] == tuple(range(100, 100 + RECENT_KEPT))
     assert remember(ring, 99, 7, 7) == ring, "older than everything kept"
 
 
@@ -99,7 +98,7 @@ def test_a_late_transfer_changes_only_what_has_no_window() -> None:
 def test_a_transfer_within_the_tolerance_is_placed_where_it_belongs() -> None:
     profile = received(100).observe_credit(pay("q", "me", 7, at_us=NOON_US - HOUR_US))
     assert profile.latest_us == NOON_US
-    assert profile.credits.fens == (700, 10_000)
+    assert profile.credits.columns()[2] == (700, 10_000)
     assert profile.inflow.fen == 10_700
 
 

@@ -117,7 +117,10 @@ def risk_of(hits: tuple[Hit, ...], base: float) -> float:
     >>> risk_of((), 0.0), risk_of(((0, 1.5), (1, 0.5)), -2.0)
     (0.5, 0.5)
     """
-    return 1.0 / (1.0 + exp(-base - sum([weight for _, weight in hits])))
+    total = 0.0
+    for _, weight in hits:
+        total += weight
+    return 1.0 / (1.0 + exp(-base - total))
 
 
 def raised_by(risk: float, weight: float) -> float:

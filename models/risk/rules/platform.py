@@ -22,6 +22,8 @@ def reported_3002(f: Facts, c: s.Reported3002) -> float:
 
     Weighed less for old pairs and shops: an innocent seller downstream is the typical wrong freeze.
     """
+    if f[_PAYEE_PROVEN] < c.frauds and f[_PAYER_PROVEN] < c.frauds:
+        return 0.0
     payee = payee_degree(f) if f[_PAYEE_PROVEN] >= c.frauds else 0.0
     payer = payer_degree(f) if f[_PAYER_PROVEN] >= c.frauds else 0.0
     return c.weight * max(payee, payer) * freshness(f)
