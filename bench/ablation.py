@@ -106,7 +106,7 @@ class Sides:
         """Take a chunk; its frauds are proven once their labels are due, and not within the chunk."""
         drafts = [draft for row in chunk if (draft := self._draft(row)) is not None]
         self._times += [draft.transfer.occurred_us for draft in drafts]
-        facts = matrix_of([draft.facts for draft in drafts])
+        facts = matrix_of([draft.packed_facts for draft in drafts])
         self._facts.append(facts)
         self._features.append(features_of(facts, np.array([draft.rule_risk for draft in drafts])))
         for row in chunk:

@@ -1,6 +1,7 @@
 """Topics, keys, and bytes <-> types: all that the programs agree on.
 
-Every record is JSON made by msgspec and carries a ``schema`` number. Keys are
+Every record is JSON made by msgspec and carries a ``schema`` number; only `credits`,
+which none but the workers write and read, is msgpack, which costs them less. Keys are
 UTF-8. Every producer must place keys as the Java client does (murmur2); with
 librdkafka that is ``PARTITIONER``, kafka-python and aiokafka do it by default.
 """
@@ -254,15 +255,26 @@ def dead_letter(
 
 
 _encoder = msgspec.json.Encoder()
+_packer = msgspec.msgpack.Encoder()
 
 
 def encode(record: msgspec.Struct) -> bytes:
-    """Return the bytes of any record of this module or an `Assessment`."""
+    """Return the bytes of any record of this module or an `Assessment`, except a `CreditRecord`."""
     return _encoder.encode(record)
 
 
+def encode_credit(record: CreditRecord) -> bytes:
+    """Return the bytes of a record of `credits`."""
+    return _packer.encode(record)
+
+
+def decode_credit(value: bytes) -> CreditRecord:
+    """Return the record of `encode_credit`'s bytes; raise one of `UNREADABLE` for others."""
+    return _decode_credit(value)
+
+
 decode_transfer = msgspec.json.Decoder(TransferRecord).decode
-decode_credit = msgspec.json.Decoder(CreditRecord).decode
+_decode_credit = msgspec.msgpack.Decoder(CreditRecord).decode
 decode_assessment = msgspec.json.Decoder(Assessment).decode
 decode_verdict = msgspec.json.Decoder(Verdict).decode
 decode_control = msgspec.json.Decoder(ControlEntry).decode

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import structlog
 
 from stream.continuity import Continuity, LogReader, OffsetGap
@@ -75,8 +76,8 @@ class Runner:
         ticket.seal()
 
     def _observe(self, accepted_us: Sequence[int]) -> None:
-        now_us = wall_us()
-        self._latency.observe_all([max(now_us - accepted, 0) / 1_000_000 for accepted in accepted_us])
+        waited_us = wall_us() - np.array(accepted_us, dtype=np.int64)
+        self._latency.observe_all(np.maximum(waited_us, 0) / 1_000_000)
 
     async def _admitted(self, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
         """Return the chunks that belong to the assignment in force, none of them after a gap."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import StrEnum
+from itertools import repeat
 from typing import Any, Final
 
 import structlog
@@ -59,6 +60,9 @@ class Brake:
     def count(self, *, good: int = 0, bad: int = 0) -> None:
         """Count records of a batch; end the worker if the share is passed."""
         window = self._window
+        if not bad and not self._bad:
+            window.extend(repeat(False, good))
+            return
         for is_bad in (*(False,) * good, *(True,) * bad):
             if len(window) == window.maxlen:
                 self._bad -= window[0]

@@ -34,7 +34,7 @@ from mode.utils.objects import cached_property
 from stream.flow import KeepingFlow
 from stream.settings import WorkerSettings
 
-CHUNK_MAX: Final = 200
+CHUNK_MAX: Final = 50
 """Most records of one partition that are handed over as one."""
 
 FETCH_TIMEOUT_S: Final = 1.0
@@ -49,7 +49,7 @@ LEADER_PAUSE_S: Final = 0.1
 
 REBALANCE_TIMEOUT_S: Final = 20.0
 REQUEST_TIMEOUT_S: Final = 30.0
-STREAM_BUFFER: Final = 64
+STREAM_BUFFER: Final = 256
 """Chunks held for one stage before nothing more is fetched."""
 
 MAX_POLL_RECORDS: Final = 2_000

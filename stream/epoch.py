@@ -18,7 +18,7 @@ from stream.sender import Sender, Ticket
 from stream.tables import AccountState, Change, Profiles
 from telemetry.metrics import COMMIT_LATENCY, PROFILES
 
-EPOCH_S: Final = 0.1
+EPOCH_S: Final = 0.3
 """Shortest time between two epochs: what a crash makes the successor do again, against work per transfer."""
 
 

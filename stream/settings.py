@@ -59,7 +59,12 @@ class WorkerSettings(StreamSettings):
     drain_timeout_s: float = Field(
         default=3.0, gt=0, description="Longest wait for work in flight at a planned change."
     )
-    batch_max: int = Field(default=200, ge=1, le=5_000, description="Most records a stage takes at once.")
+    batch_max: int = Field(
+        default=100,
+        ge=1,
+        le=5_000,
+        description="Records from which a stage takes no more at once (more would outgrow a cache).",
+    )
     linger_ms: float = Field(default=1.0, ge=0, le=100, description="How long the producer gathers records to send.")
     fetch_wait_ms: int = Field(
         default=500, ge=1, le=1_500, description="How long the broker holds an answer without records."

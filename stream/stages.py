@@ -10,11 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-import msgspec
-
 from models.money.types import LATEST_US, Transfer, time_fault
-from models.risk.assessment import Assessment, StageTimes
-from models.risk.scorer import Credited, Debited, ForeignFeaturesError, Scorer
+from models.risk.assessment import Assessment, Band, StageTimes
+from models.risk.scorer import Debited, Draft, ForeignFeaturesError, Scorer
 from models.wire import (
     ACCEPTED_HEADER,
     MAX_CONTENT_BYTES,
@@ -24,6 +22,7 @@ from models.wire import (
     decode_credit,
     decode_transfer,
     encode,
+    encode_credit,
 )
 from stream.controls import Controls
 from stream.deadletter import Fault, Quarantine, RecordFault
@@ -156,7 +155,7 @@ class DebitStage(Stage):
             accepted_us=accepted_us,
             debited_us=now_us,
         )
-        outcome.outputs.append(_output(Topic.CREDITS, transfer.payee.encode(), encode(credit), record))
+        outcome.outputs.append(_output(Topic.CREDITS, transfer.payee.encode(), encode_credit(credit), record))
         outcome.accepted_us.append(accepted_us)
         if debited.late:
             TRANSFERS_LATE.inc()
@@ -173,8 +172,9 @@ class _Pending(NamedTuple):
     """A credited transfer that waits for judgement."""
 
     record: Incoming
-    credit: CreditRecord
-    credited: Credited
+    draft: Draft
+    accepted_us: int
+    debited_us: int
 
 
 class CreditStage(Stage):
@@ -215,15 +215,16 @@ class CreditStage(Stage):
             TRANSFERS_LATE.inc()
         state = state.credited(credited.profile, credit.source_partition, credit.source_offset)
         self._assign(outcome, record.key or b"", record.partition, state)
-        pending.append(_Pending(record, credit, credited))
+        pending.append(_Pending(record, credited.draft, credit.accepted_us, credit.debited_us))
 
     def _judge(self, outcome: Outcome, scorer: Scorer, pending: Sequence[_Pending]) -> None:
         """Judge a whole batch at once; if that fails, one by one, so that only the culprit is quarantined.
 
         Its money has moved all the same, so the payee's profile keeps it.
         """
+        times = (StageTimes(item.accepted_us, item.debited_us, wall_us()) for item in pending)
         try:
-            assessments = scorer.judge([item.credited.draft for item in pending])
+            judged = scorer.judged([item.draft for item in pending], times)
         except Exception as error:  # noqa: BLE001 - whatever scoring raises, the record is kept, not passed
             if len(pending) == 1:
                 self._dead(outcome, pending[0].record, Fault.SCORING, repr(error))
@@ -231,26 +232,26 @@ class CreditStage(Stage):
             for item in pending:
                 self._judge(outcome, scorer, [item])
             return
-        now_us = wall_us()
-        sent = []
-        for item, assessment in zip(pending, assessments, strict=True):
-            if self._emit(outcome, item, assessment, now_us):
-                sent.append(assessment)
-        count_assessments(sent)
+        bands, codes = Counter[Band](), Counter[str]()
+        for item in pending:
+            try:
+                self._emit(outcome, item, next(judged), bands, codes)
+            except RecordFault as error:
+                self._dead(outcome, item.record, error.fault, str(error))
+            except Exception as error:  # noqa: BLE001 - as above
+                self._dead(outcome, item.record, Fault.SCORING, repr(error))
+        count_assessments(bands, codes)
 
-    def _emit(self, outcome: Outcome, item: _Pending, assessment: Assessment, now_us: int) -> bool:
-        """Add an assessment to what is sent; return whether it is, instead of a dead letter."""
-        credit = item.credit
-        stages = StageTimes(credit.accepted_us, credit.debited_us, now_us)
-        dated = msgspec.structs.replace(assessment, stages=stages)
+    def _emit(
+        self, outcome: Outcome, item: _Pending, assessment: Assessment, bands: Counter[Band], codes: Counter[str]
+    ) -> None:
+        """Add an assessment to what is sent, and to the counts."""
         record = item.record
-        try:
-            outcome.outputs.append(_output(Topic.ASSESSMENTS, record.key, encode(dated), record))
-        except RecordFault as error:
-            self._dead(outcome, record, error.fault, str(error))
-            return False
-        outcome.accepted_us.append(credit.accepted_us)
-        return True
+        outcome.outputs.append(_output(Topic.ASSESSMENTS, record.key, encode(assessment), record))
+        outcome.accepted_us.append(item.accepted_us)
+        bands[assessment.band] += 1
+        for reason in assessment.reasons:
+            codes[reason.code] += 1
 
 
 def _output(topic: Topic, key: bytes | None, value: bytes, cause: Incoming) -> Output:
@@ -261,11 +262,11 @@ def _output(topic: Topic, key: bytes | None, value: bytes, cause: Incoming) -> O
     return Output(topic, key, value, carried(cause.headers))
 
 
-def count_assessments(assessments: Sequence[Assessment]) -> None:
-    """Count a batch of assessments and the rules that fired in them; a metric costs by the call."""
-    for band, number in Counter([assessment.band for assessment in assessments]).items():
+def count_assessments(bands: Counter[Band], codes: Counter[str]) -> None:
+    """Count a batch of assessments by band, and the rules that fired in them; a metric costs by the call."""
+    for band, number in bands.items():
         TRANSFERS_ASSESSED.labels(band.value).inc(number)
-    for code, number in Counter([reason.code for each in assessments for reason in each.reasons]).items():
+    for code, number in codes.items():
         RULE_HITS.labels(code).inc(number)
 
 

@@ -103,9 +103,10 @@ def carried(headers: Headers) -> list[tuple[str, bytes]]:
     """
     if not headers:
         return []
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    found = [value for name, value in pairs if name == TRACEPARENT and isinstance(value, bytes)][:1]
-    return [(TRACEPARENT, value) for value in found if len(value) <= MAX_TRACE_BYTES]
+    for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+        if name == TRACEPARENT and isinstance(value, bytes):
+            return [(TRACEPARENT, value)] if len(value) <= MAX_TRACE_BYTES else []
+    return []
 
 
 def trace_of(headers: Headers) -> Trace | None:

@@ -38,7 +38,9 @@ __all__ = [
     "features_of",
     "ln",
     "matrix_of",
+    "packed",
     "rows_of",
+    "unpacked",
 ]
 
 Matrix = npt.NDArray[np.float64]
@@ -51,7 +53,7 @@ NIGHT_END_S: Final = 5 * 3_600
 PASS_FADE_S: Final = 3_600
 REVERSE_FADE_S: Final = 86_400
 
-_pack: Final = Struct(f"{len(FACTS)}d").pack
+_FACTS: Final = Struct(f"{len(FACTS)}d")
 _pack_features: Final = Struct(f"{len(FEATURE_NAMES)}d").pack
 _LN2: Final = 0.6931471805599453
 _SERIES: Final = tuple(2.0 / odd for odd in (15, 13, 11, 9, 7, 5, 3, 1))
@@ -114,9 +116,19 @@ _LN_RATIOS: Final = _ratios("ln")
 _SHARES: Final = _ratios("share")
 
 
-def matrix_of(facts: Sequence[Facts]) -> Matrix:
-    """Return facts of transfers as a matrix (n x facts); ``struct`` packs tuples in half of numpy's time."""
-    return np.frombuffer(b"".join([_pack(*row) for row in facts]), np.float64).reshape(len(facts), len(FACTS))
+def packed(facts: Facts) -> bytes:
+    """Return facts as bytes, doubles in the order of `FACTS`; ``struct`` packs tuples in half of numpy's time."""
+    return _FACTS.pack(*facts)
+
+
+def unpacked(row: bytes) -> Facts:
+    """Return the facts of `packed`'s bytes, all of them floats now."""
+    return _FACTS.unpack(row)
+
+
+def matrix_of(rows: Sequence[bytes]) -> Matrix:
+    """Return packed facts of transfers as a matrix (n x facts)."""
+    return np.frombuffer(b"".join(rows), np.float64).reshape(len(rows), len(FACTS))
 
 
 def rows_of(features: Sequence[tuple[float, ...]]) -> Matrix:

@@ -6,17 +6,28 @@ with the payer's profile, `credit` with the payee's, `judge` for a batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from models.money.types import Transfer
-from models.risk.assessment import AccountLists, Assessment, Band, DebitView, DetectorScore, ListLevel, Reason
+from models.risk.assessment import (
+    AccountLists,
+    Assessment,
+    Band,
+    DebitView,
+    DetectorScore,
+    ListLevel,
+    Reason,
+    StageTimes,
+)
 from models.risk.columns import RULE_RISK
 from models.risk.facts import PAYER_FACTS, Facts, payee_facts, payer_facts
-from models.risk.features import FEATURE_SET, features_of, matrix_of
+from models.risk.features import FEATURE_SET, features_of, matrix_of, packed, unpacked
 from models.risk.panel import Panel, RulesOnly
 from models.risk.peers import peer_hash
 from models.risk.profile import AccountProfile, id_digest
@@ -31,6 +42,10 @@ class ForeignFeaturesError(ValueError):
 
 
 RULES_ONLY: Final = RulesOnly()
+NO_TIMES: Final = StageTimes()
+
+Row = npt.NDArray[np.float64]
+"""Features of one transfer."""
 
 
 class Debited(msgspec.Struct, frozen=True, gc=False):
@@ -42,13 +57,22 @@ class Debited(msgspec.Struct, frozen=True, gc=False):
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
-    """A transfer with all facts of both sides and the rules' hits, before the panel has spoken."""
+    """A transfer with all facts of both sides and the rules' hits, before the panel has spoken.
+
+    The facts wait for the rest of the batch as bytes, since a batch's worth of small objects is more than a
+    processor's cache holds.
+    """
 
     transfer: Transfer
-    facts: Facts
+    packed_facts: bytes
     lists: AccountLists
     hits: tuple[Hit, ...]
     rule_risk: float
+
+    @property
+    def facts(self) -> Facts:
+        """The facts of both sides, as floats."""
+        return unpacked(self.packed_facts)
 
 
 class Credited(msgspec.Struct, frozen=True, gc=False):
@@ -95,23 +119,27 @@ class Scorer:
         facts = view.features + payee_facts(profile, transfer, lists)
         hits = self._book.hits(facts)
         risk = risk_of(hits, self._book.settings.base)
-        draft = Draft(transfer, facts, lists, hits, risk)
+        draft = Draft(transfer, packed(facts), lists, hits, risk)
         return Credited(profile.observe_credit(transfer, risk), draft, profile.is_late(transfer.occurred_us))
 
     def judge(self, drafts: Sequence[Draft]) -> list[Assessment]:
         """Return one assessment for each draft; the result does not depend on the batching."""
+        return list(self.judged(drafts, repeat(NO_TIMES)))
+
+    def judged(self, drafts: Sequence[Draft], times: Iterable[StageTimes]) -> Iterator[Assessment]:
+        """Let the panel speak of all drafts, then make each assessment, with its times, as it is asked for.
+
+        Who sends one before asking for the next keeps few small objects alive at once.
+        """
         if not drafts:
-            return []
-        facts = matrix_of([draft.facts for draft in drafts])
+            return iter(())
+        facts = matrix_of([draft.packed_facts for draft in drafts])
         rows = features_of(facts, np.array([draft.rule_risk for draft in drafts], dtype=np.float64))
         spoken = self._panel.score(rows, rows[:, RULE_RISK])
-        return [
-            self._assess(draft, tuple(row), risk, scores)
-            for draft, row, risk, scores in zip(drafts, rows.tolist(), spoken.risks, spoken.scores, strict=True)
-        ]
+        return map(self._assess, drafts, rows, spoken.risks, spoken.scores, times)
 
     def _assess(
-        self, draft: Draft, features: tuple[float, ...], risk: float, scores: tuple[DetectorScore, ...]
+        self, draft: Draft, row: Row, risk: float, scores: tuple[DetectorScore, ...], times: StageTimes
     ) -> Assessment:
         lists = draft.lists
         listed_risk, band, listed = self.decide(risk, lists, draft.transfer.amount_fen)
@@ -120,11 +148,12 @@ class Scorer:
             risk=listed_risk,
             band=band,
             reasons=listed if band is Band.ALLOW else listed + self._reasons(draft, risk, scores),
-            features=features,
+            features=tuple(row.tolist()),
             feature_set=FEATURE_SET,
             rule_book=self.rule_book,
             scores=scores,
             lists=lists,
+            stages=times,
         )
 
     def grounds(self, draft: Draft, assessment: Assessment) -> tuple[Reason, ...]:
