@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.streamkit import WAIT_S, WorkerProcess
 BANKS_OWN = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True)
 
 
-def traces_on(broker: str, topic: Topic, wanted: int) -> dict[str, Trace]:
+def traces_on(broker: str, topic: Topic, wanted: int, decode: Callable[[bytes], Any]) -> dict[str, Trace]:
     """Return the trace of each transfer on a topic, once there are ``wanted`` of them."""
     consumer = Consumer({"bootstrap.servers": broker, "group.id": "eye", "enable.auto.commit": False})
     places = consumer.list_topics(topic.value, timeout=WAIT_S).topics[topic.value].partitions
@@ -30,7 +31,7 @@ def traces_on(broker: str, topic: Topic, wanted: int) -> dict[str, Trace]:
         message = consumer.poll(0.1)
         if message is None or message.error():
             continue
-        value: dict[str, Any] = msgspec.json.decode(message.value() or b"")
+        value: dict[str, Any] = decode(message.value() or b"")
         trace = trace_of(message.headers())
         assert trace is not None, f"a record on {topic} without a trace"
         found[value.get("transfer", value)["transfer_id"]] = trace
@@ -52,8 +53,11 @@ async def test_a_transfer_keeps_its_trace(tmp_path: Path) -> None:
                     headers=key_of("icbc") | JSON | headers,
                 )
                 assert answer.status_code == 202, answer.text
-            seen = [traces_on(broker.bootstrap, topic, 2) for topic in (Topic.TRANSFERS, Topic.CREDITS)]
-            seen.append(traces_on(broker.bootstrap, Topic.ASSESSMENTS, 2))
+            seen = [
+                traces_on(broker.bootstrap, Topic.TRANSFERS, 2, msgspec.json.decode),
+                traces_on(broker.bootstrap, Topic.CREDITS, 2, msgspec.msgpack.decode),
+                traces_on(broker.bootstrap, Topic.ASSESSMENTS, 2, msgspec.json.decode),
+            ]
         finally:
             worker.stop()
     posted, credited, assessed = seen
