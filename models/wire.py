@@ -268,13 +268,8 @@ def encode_credit(record: CreditRecord) -> bytes:
     return _packer.encode(record)
 
 
-def decode_credit(value: bytes) -> CreditRecord:
-    """Return the record of `encode_credit`'s bytes; raise one of `UNREADABLE` for others."""
-    return _decode_credit(value)
-
-
 decode_transfer = msgspec.json.Decoder(TransferRecord).decode
-_decode_credit = msgspec.msgpack.Decoder(CreditRecord).decode
+decode_credit = msgspec.msgpack.Decoder(CreditRecord).decode
 decode_assessment = msgspec.json.Decoder(Assessment).decode
 decode_verdict = msgspec.json.Decoder(Verdict).decode
 decode_control = msgspec.json.Decoder(ControlEntry).decode

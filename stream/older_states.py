@@ -14,6 +14,7 @@ import msgspec
 from models.risk.peers import CONTACT, Peers
 from models.risk.profile import AccountProfile, Habit
 from models.risk.recent import EVENT, Recent
+from models.risk.rows import pack_rows
 from models.risk.windows import COUNT_MASK, ENTRY, Flow
 
 Numbers = tuple[int, ...]
@@ -27,10 +28,8 @@ class _Flow(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     fens: Numbers
 
     def packed(self) -> Flow:
-        rows = zip(self.starts, self.counts, self.fens, strict=True)
-        return Flow(
-            self.count, self.fen, b"".join([ENTRY.pack(start, count & COUNT_MASK, fen) for start, count, fen in rows])
-        )
+        counts = [count & COUNT_MASK for count in self.counts]
+        return Flow(self.count, self.fen, pack_rows(ENTRY, zip(self.starts, counts, self.fens, strict=True)))
 
 
 class _Peers(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -44,8 +43,7 @@ class _Peers(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     days: bytes
 
     def packed(self) -> Peers:
-        rows = zip(self.hashes, self.first_s, self.last_s, strict=True)
-        contacts = b"".join([CONTACT.pack(*row) for row in rows])
+        contacts = pack_rows(CONTACT, zip(self.hashes, self.first_s, self.last_s, strict=True))
         return Peers(self.ever, contacts, self.bloom, self.bloom_before, self.day, self.days)
 
 
@@ -55,8 +53,7 @@ class _Recent(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     fens: Numbers
 
     def packed(self) -> Recent:
-        rows = zip(self.at_s, self.peers, self.fens, strict=True)
-        return Recent(b"".join([EVENT.pack(*row) for row in rows]))
+        return Recent(pack_rows(EVENT, zip(self.at_s, self.peers, self.fens, strict=True)))
 
 
 class _Profile(msgspec.Struct, array_like=True, forbid_unknown_fields=True):

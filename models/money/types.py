@@ -82,7 +82,6 @@ class MisspelledError(ValueError):
         super().__init__(f"misspelled field `{field}`: may hold only {SPELLINGS[pattern]}")
 
 
-_CURRENCY: Final = "CNY"
 _SPELT: Final = {
     "transfer_id": IDENTIFIER_PATTERN,
     "payer_bank": BANK_PATTERN,
@@ -117,7 +116,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     ]
     currency: Annotated[
         Currency, _says("ISO 4217. Repeated in orders only: every amount and balance counts as if it were in CNY.")
-    ] = _CURRENCY
+    ] = "CNY"
     channel: Annotated[ShortText, _says("How it was paid, in the bank's words. Empty means not told.")] = ""
     payer_balance_after_fen: Annotated[
         BalanceFen | None,
@@ -156,7 +155,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
         )
         if _ALL_SPELT(texts) is None:
             for field, pattern in _SPELT.items():
-                if not re.fullmatch(pattern.strip("^$"), getattr(self, field)):
+                if not re.fullmatch(pattern, getattr(self, field)):
                     raise MisspelledError(field, pattern)
 
     @property

@@ -184,7 +184,8 @@ def best_pool(credits: Recent, debits: Recent, fen: int, now_s: int) -> tuple[fl
 
     A pool is the last ``k`` credits within `POOL_AGE_S`; what has been paid since
     its oldest credit, with this debit, is held against their sum. So one amount
-    passed on, several pooled into one and one split into several all fit.
+    passed on, several pooled into one and one split into several all fit. At least
+    the latest credit is no older than that.
     """
     since_s, best, best_index = now_s - POOL_AGE_S, 0.0, NOT_KNOWN
     times, _, fens = credits.columns()
@@ -203,8 +204,6 @@ def best_pool(credits: Recent, debits: Recent, fen: int, now_s: int) -> tuple[fl
         closeness = ratio if ratio < 1.0 else 1.0 / ratio
         if closeness > best:
             best, best_index = closeness, index
-    if best_index < 0:
-        return 0.0, 0, NOT_KNOWN
     return exp(log(best) / MATCH_WIDTH), first + 1 - best_index, now_s - times[best_index]
 
 

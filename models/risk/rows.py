@@ -12,6 +12,8 @@ Times are whole seconds since 1970 (until 2106), as are the 32-bit words of a ro
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from struct import Struct
 from typing import Final
 
 WORD: Final = 4
@@ -24,6 +26,15 @@ class ByteOrderError(RuntimeError):
 
 if sys.byteorder != "little":
     raise ByteOrderError("Sluice runs on little-endian machines only (x86-64, ARM64)")
+
+
+def pack_rows(shape: Struct, rows: Iterable[tuple[int, ...]]) -> bytes:
+    """Return rows packed one after the other; raise `struct.error` for a number that does not fit its place.
+
+    >>> pack_rows(Struct("<HH"), [(1, 2), (3, 4)])
+    b'\\x01\\x00\\x02\\x00\\x03\\x00\\x04\\x00'
+    """
+    return b"".join([shape.pack(*row) for row in rows])
 
 
 def words(rows: bytes) -> memoryview[int]:

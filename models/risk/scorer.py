@@ -7,7 +7,7 @@ with the payer's profile, `credit` with the payee's, `judge` for a batch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import repeat, starmap
 from typing import Final
 
 import msgspec
@@ -124,7 +124,7 @@ class Scorer:
 
     def judge(self, drafts: Sequence[Draft]) -> list[Assessment]:
         """Return one assessment for each draft; the result does not depend on the batching."""
-        return list(self.judged(drafts, repeat(NO_TIMES)))
+        return list(self.judged(drafts, repeat(NO_TIMES, len(drafts))))
 
     def judged(self, drafts: Sequence[Draft], times: Iterable[StageTimes]) -> Iterator[Assessment]:
         """Let the panel speak of all drafts, then make each assessment, with its times, as it is asked for.
@@ -136,7 +136,7 @@ class Scorer:
         facts = matrix_of([draft.packed_facts for draft in drafts])
         rows = features_of(facts, np.array([draft.rule_risk for draft in drafts], dtype=np.float64))
         spoken = self._panel.score(rows, rows[:, RULE_RISK])
-        return map(self._assess, drafts, rows, spoken.risks, spoken.scores, times)
+        return starmap(self._assess, zip(drafts, rows, spoken.risks, spoken.scores, times, strict=True))
 
     def _assess(
         self, draft: Draft, row: Row, risk: float, scores: tuple[DetectorScore, ...], times: StageTimes

@@ -14,13 +14,12 @@ exact by the definition above, and the list stays short whatever happens.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
 from struct import Struct
 from typing import Final
 
 import msgspec
 
-from models.risk.rows import WORD, words
+from models.risk.rows import WORD, pack_rows, words
 
 MINUTE_S: Final = 60
 HOUR_S: Final = 3_600
@@ -160,7 +159,7 @@ def _insert(flow: Flow, bucket: int, fen: int) -> Flow:
     earlier, rows = flow.entries[:place], list(ENTRY.iter_unpack(flow.entries[place:]))
     if not after or starts[after - 1] != bucket:
         earlier += ENTRY.pack(bucket, rows[0][1], rows[0][2])
-    later = _packed([(start, (count + 1) & COUNT_MASK, before + fen) for start, count, before in rows])
+    later = pack_rows(ENTRY, [(start, (count + 1) & COUNT_MASK, before + fen) for start, count, before in rows])
     return Flow(flow.count + 1, flow.fen + fen, earlier + later, flow.late)
 
 
@@ -174,11 +173,7 @@ def _compact(flow: Flow, now_s: int, limit: int = COMPACT_AT) -> Flow:
         bucket = _coarse_start(start, cuts)
         if bucket >= 0 and (not kept or bucket != kept[-1][0]):
             kept.append((bucket, count, before))
-    return Flow(flow.count, flow.fen, _packed(kept), flow.late)
-
-
-def _packed(rows: Iterable[tuple[int, int, int]]) -> bytes:
-    return b"".join([ENTRY.pack(*row) for row in rows])
+    return Flow(flow.count, flow.fen, pack_rows(ENTRY, kept), flow.late)
 
 
 def _coarse_start(start: int, cuts: Cuts) -> int:
@@ -194,6 +189,6 @@ def _make_room(flow: Flow, now_s: int, fen: int) -> tuple[Flow, int]:
     flow = _compact(flow, now_s, 0)
     rows = flow.rows()
     base = rows[0][2] if rows else flow.fen
-    entries = _packed([(start, count, before - base) for start, count, before in rows])
+    entries = pack_rows(ENTRY, [(start, count, before - base) for start, count, before in rows])
     rebased = Flow(flow.count, flow.fen - base, entries, flow.late)
     return rebased, min(fen, SUM_LIMIT_FEN - rebased.fen)
