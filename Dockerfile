@@ -4,12 +4,16 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 RUN python -m venv /opt/sluice
 ENV PATH=/opt/sluice/bin:$PATH
 WORKDIR /src
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
 # The dependencies change less often than the code: their layer is kept.
 COPY pyproject.toml constraints.txt ./
 RUN python -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))' > needed.txt \
     && pip install -c constraints.txt -r needed.txt
 COPY . .
 RUN pip install -c constraints.txt --no-deps . \
+    && cd / && sluice --version | grep "scoring compiled" \
     && python -m compileall -q /opt/sluice/lib
 
 FROM python:3.11-slim-bookworm

@@ -12,7 +12,7 @@ help: ## list every target
 
 setup: $(VENV)/.ready ## build .venv with sluice in it
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml constraints.txt setup.py $(wildcard models/risk/*.py models/risk/rules/*.py)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sluice needs Python 3.11 or newer")'
 	@echo "building $(VENV): packages come from PyPI, which takes about a minute"
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,7 @@ bench: setup ## measure throughput and latency on this machine (ARGS='--parts sc
 	$(BIN)/sluice bench $(ARGS)
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) .run *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find models -name "*.so" -delete
+	rm -rf $(VENV) .run build models/risk/compiled.json *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 .PHONY: help setup demo test soak check format kafka bench clean

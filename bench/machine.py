@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from telemetry.compiled import running_form
+
 PROC: Final = Path("/proc")
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -27,6 +29,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     memory_gb: float
     system: str
     python: str
+    scoring: str
+    """Form of the scoring modules: compiled or plain."""
     broker: str
     libraries: dict[str, str]
     load_before: float
@@ -46,6 +50,7 @@ def describe(broker: str) -> Machine:
         memory_gb=round(int(_field(PROC / "meminfo", "MemTotal").split()[0]) / 1024**2, 1),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
+        scoring=running_form().value,
         broker=broker,
         libraries={name: version(name) for name in LIBRARIES},
         load_before=round(os.getloadavg()[0], 2),

@@ -111,8 +111,8 @@ def _machine(result: Json) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in machine["libraries"].items())
     return (
         f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gb']} GB, {machine['system']}, Python "
-        f"{machine['python']}; {machine['broker']}; {versions}. {length['runs']} runs, trials of "
-        f"{length['seconds']:g} s, {result['seconds'] / 60:.0f} minutes in all.{busy}"
+        f"{machine['python']}, scoring {machine['scoring']}; {machine['broker']}; {versions}. {length['runs']} runs, "
+        f"trials of {length['seconds']:g} s, {result['seconds'] / 60:.0f} minutes in all.{busy}"
     )
 
 
@@ -187,7 +187,8 @@ def _path(result: Json) -> str:
 
 def _profile(result: Json) -> str:
     found = result["us_per_transfer"].get("profile", {})
-    return table("The same by module (cProfile's shares of own time)", ("module", "us"), found.items())
+    title = "The same as plain Python, which a profiler can see: cProfile's shares of own time by module"
+    return table(title, ("module", "us"), [("all", sum(found.values())), *found.items()] if found else [])
 
 
 def _spreads(found: Json) -> list[Row]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from bench.findings import Bench, Findings
 from bench.path import BATCH, Path, batches
-from bench.profiling import profile, scaled_us
+from bench.plain import measure_plain
+from bench.profiling import scaled_us
 from bench.stats import Spread, spread
 from bench.traffic import NOBODY, Payment, Scored
 from models.risk.facts import payee_facts, payer_facts
@@ -46,10 +47,16 @@ def measure(bench: Bench) -> Findings:
     scorer, path = over(scorer_runs) | over(step_runs), over(path_runs)
     total_us, stages_us = scorer["total"].median, path["stages"].median
     bench.say(f"  scorer {total_us:.1f} us, stages {stages_us:.1f} us")
-    seconds = profile_path(bench.traffic.take(2 * count), bench.trained.panel)
+    plain = measure_plain(bench.traffic.take(3 * count), bench.trained.snapshot.payload)
+    bench.say(f"  stages as plain Python {plain.stages_us:.1f} us")
     return Findings(
         throughput={"scorer_tps": round(1e6 / total_us)},
-        us_per_transfer={"scorer": scorer, "path": path, "profile": scaled_us(seconds, stages_us, LEAST_US)},
+        us_per_transfer={
+            "scorer": scorer,
+            "path": path,
+            "plain_stages": round(plain.stages_us, 1),
+            "profile": scaled_us(plain.profile_s, plain.stages_us, LEAST_US),
+        },
     )
 
 
@@ -171,21 +178,6 @@ def time_path(payments: Sequence[Payment], panel: TrainedPanel) -> Figures:
         "assessment_bytes": _mean(map(len, assessment_values)),
         "state_bytes": _mean(len(state.encode()) for state in states),
     }
-
-
-def profile_path(payments: Sequence[Payment], panel: TrainedPanel) -> dict[str, float]:
-    """Return seconds by module of both stages over the second half of the payments."""
-    path = Path(Scorer(panel=panel))
-    work = batches(path.transfers(payments))
-    half = len(work) // 2
-    for batch in work[:half]:
-        path.run(batch)
-
-    def run() -> None:
-        for batch in work[half:]:
-            path.run(batch)
-
-    return profile(run)
 
 
 def _bytes_us(transfers: Sequence[bytes], credits_: Sequence[bytes], assessments: Sequence[bytes]) -> Figures:

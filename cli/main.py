@@ -24,6 +24,7 @@ from cli.options import (
     in_a_folder,
     named_csv,
 )
+from telemetry.compiled import running_form
 
 app = typer.Typer(
     name="sluice",
@@ -39,14 +40,20 @@ SETTINGS_NOTE = "Settings come from SLUICE_* variables; docs/settings.md lists t
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"sluice {version('sluice')}")
+        typer.echo(f"sluice {version('sluice')}, scoring {running_form()}")
         raise typer.Exit
 
 
 @app.callback()
 def sluice(
     _version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version, and whether scoring is compiled.",
+            is_eager=True,
+            callback=_print_version,
+        ),
     ] = False,
 ) -> None:
     """Take what stands before the command."""

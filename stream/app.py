@@ -31,6 +31,7 @@ from stream.ready import announce_ready
 from stream.rulebook import RulesUnreadable, read_rules
 from stream.settings import WorkerSettings
 from stream.startup import prepare_broker
+from telemetry.compiled import why_plain
 from telemetry.exits import ExitTally
 from telemetry.garbage import collect_rarely
 from telemetry.logging import configure_logging
@@ -62,6 +63,9 @@ def run_worker(settings: WorkerSettings) -> int:
         settings = settings.model_copy(update={"fetch_wait_ms": min(settings.fetch_wait_ms, EMBEDDED_WAIT_MS)})
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     identify("worker")
+    reason = why_plain()
+    if reason:
+        log.warning("scoring runs as plain Python, which is slower", reason=reason)
     serve_metrics(settings.metrics_host, settings.metrics_port)
     show_zeros(settings)
     tune_threads()

@@ -12,6 +12,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from telemetry.compiled import running_form
 from telemetry.histogram import BatchHistogram
 from telemetry.misconfigured import Misconfigured, cannot_serve
 
@@ -38,7 +39,11 @@ DELAY_BUCKETS = (60, 300, 900, 3_600, 4 * 3_600, 12 * 3_600, 86_400, 3 * 86_400,
 """Seconds of the world; resolves a minute to a month."""
 
 # --- processes ---------------------------------------------------------------
-BUILD_INFO = Gauge("sluice_build_info", "1; names the program and its version.", ["program", "version"])
+BUILD_INFO = Gauge(
+    "sluice_build_info",
+    "1; names the program, its version, and the form of the scoring modules: compiled or plain.",
+    ["program", "version", "scoring"],
+)
 
 PROGRAM_EXITS = Counter(
     "sluice_program_exits_total", "Earlier runs of this program that ended themselves, by reason.", ["reason"]
@@ -211,12 +216,12 @@ WORLD_DAYS = Gauge("sluice_world_days", "Simulated days that have passed.")
 
 
 def identify(program: str) -> None:
-    """Name this process in ``sluice_build_info`` with the version of the installed package."""
+    """Name this process in ``sluice_build_info`` with the installed version and the form that scores."""
     try:
         installed = version("sluice")
     except PackageNotFoundError:
         installed = "unknown"
-    BUILD_INFO.labels(program, installed).set(1)
+    BUILD_INFO.labels(program, installed, running_form().value).set(1)
 
 
 def serve_metrics(host: str, port: int) -> None:

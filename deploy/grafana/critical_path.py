@@ -343,10 +343,11 @@ SATURATION = Row(
             kind="table",
             title=Text("程序版本", "Versions running"),
             about=Text(
-                "正在运行的程序与版本；滚动升级期间可见两个版本。",
-                "Programs and versions running. Two versions of one program are normal during a rolling upgrade only.",
+                "正在运行的程序、版本与评分模块的形式（compiled 为已编译）；滚动升级期间可见两个版本。",
+                "Programs, versions and the form of the scoring modules (plain is slower). "
+                "Two versions of one program are normal during a rolling upgrade only.",
             ),
-            queries=(Query(f"count by (program, version) (sluice_build_info{{{R}}})"),),
+            queries=(Query(f"count by (program, version, scoring) (sluice_build_info{{{R}}})"),),
             width=12,
             height=6,
         ),

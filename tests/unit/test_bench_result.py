@@ -35,8 +35,8 @@ LATENCY = Latency(p50=9.0, p99=40.0, p999=60.0, worst=61.0, count=500)
 
 def machine(load: float = 0.1) -> Machine:
     return Machine(
-        cores=2, cpu="a CPU", memory_gb=8.0, system="Linux", python="3.11", broker="a broker", libraries={"x": "1"},
-        load_before=load,
+        cores=2, cpu="a CPU", memory_gb=8.0, system="Linux", python="3.11", scoring="compiled", broker="a broker",
+        libraries={"x": "1"}, load_before=load,
     )  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def test_a_process_serves_its_metrics_and_its_name() -> None:
     metrics.serve_metrics("127.0.0.1", port)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         text = answer.read().decode()
-    assert re.search(r'sluice_build_info\{program="worker",version="[^"]+"\} 1\.0', text)
+    assert re.search(r'sluice_build_info\{program="worker",scoring="(compiled|plain)",version="[^"]+"\} 1\.0', text)
     assert "process_cpu_seconds_total" in text
 
 

@@ -1,0 +1,66 @@
+"""Builds Sluice, and compiles the modules that every transfer goes through (docs/decisions/0015).
+
+They stay ordinary Python: Cython takes them as they are, without types. Where there is no C compiler
+nothing is compiled, and the same sources run; `telemetry.compiled` tells which form does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+COMPILED = (
+    "models/risk/facts.py",
+    "models/risk/peers.py",
+    "models/risk/profile.py",
+    "models/risk/recent.py",
+    "models/risk/rules/account.py",
+    "models/risk/rules/book.py",
+    "models/risk/rules/common.py",
+    "models/risk/rules/mule.py",
+    "models/risk/rules/platform.py",
+    "models/risk/rules/victim.py",
+    "models/risk/windows.py",
+)
+
+MANIFEST = Path("models", "risk", "compiled.json")
+"""SHA-256 of each source that was compiled, so that an edited one is never mistaken for its old compiled form."""
+
+FLAGS = ["-O2", "-g0", "-ffp-contract=off"]
+"""No fused multiply-add: a score has the same bits on every machine and in both forms."""
+
+
+class Compile(build_ext):
+    """Compiles all modules or none, and notes what it compiled."""
+
+    def run(self) -> None:
+        """Compile, then write the manifest beside the modules."""
+        made = [Path(self.get_ext_fullpath(extension.name)) for extension in self.extensions]
+        root = Path() if self.inplace else Path(self.build_lib)
+        for old in (*made, root / MANIFEST):
+            old.unlink(missing_ok=True)
+        self.parallel = True
+        super().run()
+        if all(path.exists() for path in made):
+            digests = {source: hashlib.sha256(Path(source).read_bytes()).hexdigest() for source in COMPILED}
+            (root / MANIFEST).write_text(json.dumps(digests, indent=1) + "\n")
+
+
+setup(
+    cmdclass={"build_ext": Compile},
+    ext_modules=cythonize(
+        [
+            Extension(source.removesuffix(".py").replace("/", "."), [source], extra_compile_args=FLAGS, optional=True)
+            for source in COMPILED
+        ],
+        build_dir="build/cython",
+        force=True,  # or C of other directives would count as current
+        # The sources' annotations are for readers and mypy: taken as C types they would change what a number is.
+        compiler_directives={"language_level": 3, "annotation_typing": False, "autotestdict": False},
+    ),
+)
