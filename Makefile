@@ -12,7 +12,12 @@ help: ## list every target
 
 setup: $(VENV)/.ready ## build .venv with sluice in it
 
-$(VENV)/.ready: pyproject.toml constraints.txt setup.py $(wildcard models/risk/*.py models/risk/rules/*.py)
+COMPILED := models/risk/compiled.json
+SCORING := $(shell sed -n 's|^    "\(models/.*\.py\)",$$|\1|p' setup.py)
+
+$(COMPILED): ; # made with .ready, which is made again where it is gone
+
+$(VENV)/.ready: pyproject.toml constraints.txt setup.py $(SCORING) $(if $(shell command -v cc),$(COMPILED))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sluice needs Python 3.11 or newer")'
 	@echo "building $(VENV): packages come from PyPI, which takes about a minute"
 	$(PYTHON) -m venv $(VENV)

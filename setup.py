@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -29,26 +30,34 @@ COMPILED = (
 )
 
 MANIFEST = Path("models", "risk", "compiled.json")
-"""SHA-256 of each source that was compiled, so that an edited one is never mistaken for its old compiled form."""
+"""For which Python, and the SHA-256 of each source: so an edited one is never mistaken for its old compiled form."""
 
 FLAGS = ["-O2", "-g0", "-ffp-contract=off"]
 """No fused multiply-add: a score has the same bits on every machine and in both forms."""
+
+
+def digests() -> dict[str, str]:
+    """Return the SHA-256 of each source."""
+    return {source: hashlib.sha256(Path(source).read_bytes()).hexdigest() for source in COMPILED}
+
+
+BEFORE = digests()
 
 
 class Compile(build_ext):
     """Compiles all modules or none, and notes what it compiled."""
 
     def run(self) -> None:
-        """Compile, then write the manifest beside the modules."""
+        """Compile, then write the manifest beside the modules, unless a source was edited meanwhile."""
         made = [Path(self.get_ext_fullpath(extension.name)) for extension in self.extensions]
         root = Path() if self.inplace else Path(self.build_lib)
-        for old in (*made, root / MANIFEST):
+        for old in (*(root / MANIFEST.parent).rglob(f"*{EXTENSION_SUFFIXES[0]}"), root / MANIFEST):
             old.unlink(missing_ok=True)
         self.parallel = True
         super().run()
-        if all(path.exists() for path in made):
-            digests = {source: hashlib.sha256(Path(source).read_bytes()).hexdigest() for source in COMPILED}
-            (root / MANIFEST).write_text(json.dumps(digests, indent=1) + "\n")
+        if all(path.exists() for path in made) and digests() == BEFORE:
+            noted = {"suffix": EXTENSION_SUFFIXES[0], "sources": BEFORE}
+            (root / MANIFEST).write_text(json.dumps(noted, indent=1) + "\n")
 
 
 def modules() -> list[Extension]:

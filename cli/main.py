@@ -24,7 +24,7 @@ from cli.options import (
     in_a_folder,
     named_csv,
 )
-from telemetry.compiled import running_form
+from telemetry.compiled import running_form, why_plain
 
 app = typer.Typer(
     name="sluice",
@@ -40,7 +40,7 @@ SETTINGS_NOTE = "Settings come from SLUICE_* variables; docs/settings.md lists t
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"sluice {version('sluice')}, scoring {running_form()}")
+        typer.echo(f"sluice {version('sluice')}, scoring {running_form()}{f' ({why_plain()})' * bool(why_plain())}")
         raise typer.Exit
 
 

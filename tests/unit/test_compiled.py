@@ -84,7 +84,7 @@ def test_the_tests_run_the_form_that_programs_run() -> None:
 @pytest.mark.usefixtures("compiled")
 def test_the_build_noted_each_module_that_it_compiled() -> None:
     listed = re.findall(r'^    "(models/.*\.py)",$', (ROOT / "setup.py").read_text(), re.MULTILINE)
-    noted = json.loads((ROOT / MANIFEST).read_text())
+    noted = json.loads((ROOT / MANIFEST).read_text())["sources"]
     assert list(noted) == listed
     assert noted == {source: sha256((ROOT / source).read_bytes()).hexdigest() for source in listed}
 
@@ -114,12 +114,52 @@ def _take_away_a_module(folder: Path) -> None:
     (folder / "models" / "risk" / "rules" / "book.py").with_suffix(EXTENSION_SUFFIXES[0]).unlink()
 
 
+def _leave_a_module_of_an_older_build(folder: Path) -> None:
+    rules = folder / "models" / "risk" / "rules"
+    shutil.copy((rules / "book.py").with_suffix(EXTENSION_SUFFIXES[0]), rules / f"texts{EXTENSION_SUFFIXES[0]}")
+
+
+def _tear_the_note(folder: Path) -> None:
+    (folder / MANIFEST).write_text('{"suffix": ')
+
+
+def _build_with_another_python(folder: Path) -> None:
+    noted = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**noted, "suffix": ".cpython-399-x86_64-linux-gnu.so"}))
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
-    [(_forget_the_note, "nothing was compiled"), (_take_away_a_module, "book.py is not compiled for this Python")],
+    [
+        (_forget_the_note, "nothing was compiled"),
+        (_take_away_a_module, "other modules are compiled"),
+        (_leave_a_module_of_an_older_build, "other modules are compiled"),
+        (_build_with_another_python, "for another Python"),
+        (_tear_the_note, "is unreadable"),
+    ],
 )
 def test_what_is_not_known_to_be_current_runs_plain(copy: Path, spoil: Callable[[Path], None], reason: str) -> None:
     spoil(copy)
     assert run(MARKED, folder=copy) == [Form.PLAIN, "no", "mark", "py"]
     assert reason in why_plain(copy)
-    assert "make setup" in why_plain(copy)
+    assert re.search("make (clean )?setup", why_plain(copy))
+
+
+SPAWNS = """
+import multiprocessing, simulators.refits
+from models.risk import facts
+if __name__ == "__main__":
+    from telemetry.compiled import running_form
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(running_form(), pool.apply(running_form))
+"""
+
+
+def test_processes_that_a_program_spawns_run_the_same_form(copy: Path) -> None:
+    for package in ("simulators", "api", "stream"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (copy / "models" / "risk" / "facts.py").open("a") as source:
+        source.write("\n# a word more\n")
+    (copy / "spawns.py").write_text(SPAWNS)
+    code = "import runpy, sys; sys.argv = ['spawns.py']; runpy.run_path('spawns.py', run_name='__main__')"
+    assert run(code, folder=copy) == [Form.PLAIN, Form.PLAIN]
