@@ -40,7 +40,9 @@ SETTINGS_NOTE = "Settings come from SLUICE_* variables; docs/settings.md lists t
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"sluice {version('sluice')}, scoring {running_form()}{f' ({why_plain()})' * bool(why_plain())}")
+        reason = why_plain()
+        form = f"{running_form()} ({reason})" if reason else running_form()
+        typer.echo(f"sluice {version('sluice')}, scoring {form}")
         raise typer.Exit
 
 
